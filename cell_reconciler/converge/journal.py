@@ -1,0 +1,88 @@
+"""Write-ahead record of what is being done: one JSON line before and after each step, fsynced.
+
+Nothing reads it to decide what to do. It tells people (and the next run, which reports it as an event) at which step a
+process died.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cell_reconciler.model.change import Outcome, Plan, Step
+
+
+class Journal:
+    """``<state_dir>/journal.jsonl``: the passes under way; when the last of them ended, the file is empty."""
+
+    def __init__(self, state_dir: str | Path) -> None:
+        self.path = Path(state_dir) / "journal.jsonl"
+        self._lock = threading.Lock()
+        self._under_way: set[int] = set()
+        self._numbers = itertools.count(1)
+
+    def interrupted(self) -> list[str]:
+        """Texts of the steps that were begun and not ended by a process that died; empty otherwise."""
+        open_steps: dict[tuple[int, int], str] = {}
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        for line in lines:
+            try:
+                record = msgspec.json.decode(line)
+            except msgspec.DecodeError:
+                continue  # torn by the crash
+            place = (record.get("pass", 0), record.get("step", 0))
+            if record.get("event") == "begin":
+                open_steps[place] = record["text"]
+            elif record.get("event") == "end":
+                open_steps.pop(place, None)
+        return list(open_steps.values())
+
+    @contextmanager
+    def open(self, plan: Plan) -> Iterator[JournalWriter]:
+        """Start a pass. The watch loop has several at a time (of different keys), each in a thread of its own."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        with self._lock:
+            number = next(self._numbers)
+            file = self.path.open("ab", buffering=0)
+            if not self._under_way:
+                file.truncate(0)
+            self._under_way.add(number)
+        with file:
+            writer = JournalWriter(file.fileno(), number)
+            try:
+                writer.write({"event": "plan", "host": plan.host, "specs": plan.specs_digest, "steps": len(plan.steps)})
+                yield writer
+            finally:
+                with self._lock:
+                    self._under_way.discard(number)
+                    if not self._under_way and sys.exc_info()[0] is None:
+                        file.truncate(0)
+
+
+class JournalWriter:
+    """Appends to an open journal; ``number`` tells the passes of one process apart."""
+
+    def __init__(self, descriptor: int, number: int = 0) -> None:
+        self._descriptor = descriptor
+        self._number = number
+
+    def begin(self, index: int, step: Step) -> None:
+        self.write({"event": "begin", "step": index, "key": str(step.key), "op": step.op, "text": step.text})
+
+    def end(self, outcome: Outcome) -> None:
+        self.write({"event": "end", "step": outcome.step, "result": outcome.result, "error": outcome.error})
+
+    def write(self, record: dict[str, Any]) -> None:
+        os.write(self._descriptor, msgspec.json.encode({**record, "pass": self._number}) + b"\n")
+        os.fdatasync(self._descriptor)

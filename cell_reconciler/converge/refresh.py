@@ -1,0 +1,76 @@
+"""Observe again only what some keys need, and keep the rest of the last observation.
+
+A pass about one VM reads one domain, its bridges and its volumes' pools, and not a thousand domains. The periodic full
+resync makes it correct again whatever was missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from cell_reconciler.drivers import Doors
+from cell_reconciler.errors import Unreachable
+from cell_reconciler.kinds import kind
+from cell_reconciler.kinds.world import pool_targets
+from cell_reconciler.model.document import Document
+from cell_reconciler.model.key import Key
+from cell_reconciler.model.live import Gap, Live, Source
+
+
+def refresh(doors: Doors, live: Live, documents: Mapping[Key, Document], keys: Collection[Key]) -> Live:
+    """``live`` with the parts renewed that ``keys`` and what they refer to depend on. Never raises Unreachable."""
+    wanted = _with_references(keys, documents)
+    parts: dict[str, Any] = {}
+    gaps = list(live.gaps)  # what is known to be silent is not asked here; the full observation does
+    silent = {(gap.source, gap.scope) for gap in gaps}
+    domains = {key.name for key in wanted if key.kind == "VirtualMachine"}
+    if domains and (Source.LIBVIRT, "") not in silent:
+        _part(Source.LIBVIRT, parts, gaps, lambda: _domains(doors, live, domains))
+    network = any(key.kind in ("Bond", "Bridge", "VirtualMachine") for key in wanted)
+    if network and (Source.NETLINK, "") not in silent:
+        _part(Source.NETLINK, parts, gaps, lambda: doors.netlink.observe())
+    for name, target in pool_targets(documents).items():
+        source = Source.CEPH if target.backend == "rbd" else Source.FILES
+        if Key("StoragePool", name) in wanted and (source, name) not in silent:
+            _part(source, parts, gaps, lambda t=target: _pool(doors, live, parts, t), scope=name)
+    return msgspec.structs.replace(live, gaps=tuple(gaps), **parts)
+
+
+def _part(source: Source, parts: dict[str, Any], gaps: list[Gap], read: Any, scope: str = "") -> None:
+    try:
+        parts.update(read())
+    except Unreachable as error:
+        gaps.append(Gap(source, error.reason, scope))
+
+
+def _domains(doors: Doors, live: Live, names: set[str]) -> dict[str, Any]:
+    found = doors.libvirt.observe(names)
+    kept = {name: domain for name, domain in live.domains.items() if name not in names}
+    return {**found, "domains": {**kept, **found.get("domains", {})}}
+
+
+def _pool(doors: Doors, live: Live, parts: dict[str, Any], target: Any) -> dict[str, Any]:
+    pool, images = doors.pool(target).observe()
+    prefix = f"{target.name}/"
+    old_images = parts.get("images", live.images)
+    kept = {name: image for name, image in old_images.items() if not name.startswith(prefix)}
+    return {
+        "pools": {**parts.get("pools", live.pools), target.name: pool},
+        "images": {**kept, **{prefix + image.name: image for image in images}},
+    }
+
+
+def _with_references(keys: Collection[Key], documents: Mapping[Key, Document]) -> set[Key]:
+    found: set[Key] = set()
+    queue = list(keys)
+    while queue:
+        key = queue.pop()
+        if key in found:
+            continue
+        found.add(key)
+        if key in documents:
+            queue += [r.target for r in kind(key.kind).references(documents[key], documents)]
+    return found

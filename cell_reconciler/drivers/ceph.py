@@ -1,0 +1,272 @@
+"""Storage backend ``rbd``: images of a Ceph pool (Glue), made and read through librbd.
+
+The mark is image-meta (``cell/mark``, see ``pool_record``), bound to the image's id since RBD copies image-meta with
+the image. The pool itself is the administrator's: never made, never deleted here.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import threading
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from cell_reconciler.drivers import ceph_creation as creation
+from cell_reconciler.drivers.ceph_cluster import LIMIT, Cluster, libraries
+from cell_reconciler.drivers.ceph_headers import Header, read_headers, string, unstring
+from cell_reconciler.drivers.doors import Writes
+from cell_reconciler.drivers.pool_record import Record, is_ours
+from cell_reconciler.errors import Refused, StepFailed, Transient
+from cell_reconciler.model.live import Image, Pool
+from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.storage import PoolTarget
+
+REMOVAL = 3600.0  # deleting the objects of a large image takes its time; each operation has its own timeout
+
+
+def open_pool(target: PoolTarget, writes: Writes) -> CephDoor:
+    """See ``drivers.pools``."""
+    return CephDoor(target, writes)
+
+
+class CephDoor:
+    """See ``drivers.pools.PoolDoor``."""
+
+    def __init__(self, target: PoolTarget, writes: Writes) -> None:
+        self._target = target
+        self._writes = writes
+        self._cluster = Cluster(target)
+        self._creating = threading.Lock()  # a host has one temporary name for a volume
+
+    def secret(self) -> bytes:
+        """The cephx key as libvirt's secret holds it: raw. Never to be logged. Raises Unreachable."""
+        return b64decode(self._cluster.secret())
+
+    def observe(self) -> tuple[Pool, tuple[Image, ...]]:
+        return self._cluster.call(self._observe)
+
+    def image(self, name: str) -> Image | None:
+        def work(handle: Any) -> Image | None:
+            with self._ioctx(handle) as ioctx:
+                return None if ioctx is None else self._image(ioctx, name)
+
+        return self._cluster.call(work)
+
+    def users(self, name: str) -> tuple[str, ...]:
+        def work(handle: Any) -> tuple[str, ...]:
+            with self._ioctx(handle) as ioctx:
+                return () if ioctx is None else self._watchers(ioctx, name)
+
+        return self._cluster.call(work)
+
+    def create_pool(self, mark: Mark) -> None:
+        raise Refused(
+            f"Ceph pool {self._target.place} is made by the cluster's administrator", how_to_make(self._target)
+        )
+
+    def delete_pool(self) -> None:
+        raise Refused(f"Ceph pool {self._target.place} is never deleted from a host", "ask the cluster's administrator")
+
+    def create(self, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
+        def work(ioctx: Any) -> None:
+            with self._creating:
+                self._create(ioctx, name, size, mark, notes)
+
+        self._on_pool(work)
+
+    def set_mark(self, name: str, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
+        def work(ioctx: Any) -> None:
+            with self._opened(ioctx, name) as image:
+                self._writes.add("rbd.metadata_set")
+                creation.write_mark(image, mark, notes)
+
+        self._on_pool(work)
+
+    def grow(self, name: str, size: int) -> None:
+        def work(ioctx: Any) -> None:
+            with self._opened(ioctx, name) as image:
+                have = image.size()
+                if size < have:
+                    raise Refused(f"image {self._path(name)} has {have} bytes and never shrinks to {size}")
+                if size > have:
+                    self._writes.add("rbd.resize")
+                    image.resize(size, allow_shrink=False)
+
+        self._on_pool(work)
+
+    def remove(self, name: str) -> None:
+        def work(ioctx: Any) -> None:
+            _, rbd = libraries(self._cluster.source)
+            if self._may_go(ioctx, name):
+                self._writes.add("rbd.remove")
+                try:
+                    rbd.RBD().remove(ioctx, name)
+                except rbd.ImageNotFound:
+                    return
+                except rbd.ImageBusy as error:
+                    raise Transient(f"image {self._path(name)} is in use", _WATCHED) from error
+                except rbd.ImageHasSnapshots as error:
+                    raise Refused(f"image {self._path(name)} has snapshots", "delete them with `rbd snap`") from error
+
+        self._on_pool(work, seconds=REMOVAL)
+
+    def trash(self, name: str) -> None:
+        def work(ioctx: Any) -> None:
+            _, rbd = libraries(self._cluster.source)
+            if self._may_go(ioctx, name):
+                self._writes.add("rbd.trash_move")
+                try:
+                    rbd.RBD().trash_move(ioctx, name, 0)
+                except rbd.ImageNotFound:
+                    return
+
+        self._on_pool(work)
+
+    def close(self) -> None:
+        self._cluster.close()
+
+    def _observe(self, handle: Any) -> tuple[Pool, tuple[Image, ...]]:
+        rados, rbd = libraries(self._cluster.source)
+        with self._ioctx(handle) as ioctx:
+            if ioctx is None:
+                return self._pool(exists=False), ()
+            capacity, available = _space(handle, self._target.pool, rados.TimedOut)
+            listed = [i for i in rbd.RBD().list2(ioctx) if not i["name"].startswith(creation.TEMPORARY)]
+            headers = read_headers(ioctx, (i["id"] for i in listed if i["id"]), rados.OSError)
+            images = [self._facts(i["name"], i["id"], headers[i["id"]]) for i in listed if i["id"] in headers]
+        return self._pool(exists=True, capacity=capacity, available=available), tuple(images)
+
+    def _pool(self, *, exists: bool, capacity: int | None = None, available: int | None = None) -> Pool:
+        return Pool(
+            name=self._target.name,
+            backend="rbd",
+            target=self._target.place,
+            exists=exists,
+            capacity=capacity,
+            available=available,
+            detail={"secret_digest": hashlib.sha256(self.secret()).hexdigest()},
+        )
+
+    def _facts(self, name: str, identity: str, header: Header) -> Image:
+        record = Record.parse(header.mark, identity)
+        return Image(
+            pool=self._target.name,
+            name=name,
+            size=header.size,
+            mark=record.mark if record else None,
+            detail={"id": identity} | (record.notes if record else {}),
+        )
+
+    def _image(self, ioctx: Any, name: str) -> Image | None:
+        """By the pool's directory, as ``list2`` has it: an id object without an entry there is half an image."""
+        rados, _ = libraries(self._cluster.source)
+        try:
+            identity = unstring(ioctx.execute("rbd_directory", "rbd", "dir_get_id", string(name), 256)[1]).decode()
+        except rados.ObjectNotFound:
+            return None
+        header = read_headers(ioctx, [identity], rados.OSError).get(identity)
+        return self._facts(name, identity, header) if header else None
+
+    def _create(self, ioctx: Any, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None) -> None:
+        rados, rbd = libraries(self._cluster.source)
+        if creation.leftover(ioctx, name, rados):
+            self._writes.add("rbd.clean")
+            creation.clean(ioctx, name, rados, rbd)
+        have = self._image(ioctx, name)
+        if have is None:
+            self._writes.add("rbd.create")
+            if creation.make(ioctx, name, size, mark, notes, rbd):
+                return
+            have = self._image(ioctx, name)  # another host that shares the pool was faster
+        held = Mark.parse(have.mark) if have is not None and is_ours(have) else None
+        if held is None or held.owner != mark.owner:
+            advice = f"to take it over, annotate {mark.owner} with cell/adopt, or choose another name"
+            what = "exists and is not ours" if have is not None else "is half deleted: finish it with `rbd rm`"
+            raise Refused(f"image {self._path(name)} {what}", advice)
+
+    def _may_go(self, ioctx: Any, name: str) -> bool:
+        """False when it is gone already. Raises Refused for a foreign image, Transient while somebody watches it."""
+        have = self._image(ioctx, name)
+        if have is None:
+            return False
+        if not is_ours(have):
+            raise Refused(f"image {self._path(name)} is not ours", f"rbd rm {self._path(name)}")
+        watchers = self._watchers(ioctx, name)
+        if watchers:
+            raise Transient(f"image {self._path(name)} is open at {', '.join(watchers)}", _WATCHED)
+        return True
+
+    def _watchers(self, ioctx: Any, name: str) -> tuple[str, ...]:
+        """Addresses of the clients that have it open; a client that reads only, as this look does, watches nothing."""
+        _, rbd = libraries(self._cluster.source)
+        try:
+            with rbd.Image(ioctx, name, read_only=True) as image:
+                return tuple(sorted({watcher["addr"] for watcher in image.watchers_list()}))
+        except rbd.ImageNotFound:  # gone, or a removal that was interrupted took the header
+            return ()
+
+    def _path(self, name: str) -> str:
+        return f"{self._target.place}/{name}"
+
+    def _on_pool(self, work: Callable[[Any], None], seconds: float = LIMIT) -> None:
+        """``work(ioctx)``. Raises Refused for a pool that does not exist."""
+
+        def run(handle: Any) -> None:
+            with self._ioctx(handle) as ioctx:
+                if ioctx is not None:
+                    return work(ioctx)
+            raise Refused(f"Ceph pool {self._target.place} does not exist", how_to_make(self._target))
+
+        return self._cluster.call(run, seconds)
+
+    @contextmanager
+    def _ioctx(self, handle: Any) -> Iterator[Any]:
+        """The pool and namespace, None when there is no such."""
+        rados, rbd = libraries(self._cluster.source)
+        try:
+            ioctx = handle.open_ioctx(self._target.pool)
+        except rados.ObjectNotFound:
+            yield None
+            return
+        with ioctx:
+            if self._target.namespace:
+                if not rbd.RBD().namespace_exists(ioctx, self._target.namespace):
+                    yield None
+                    return
+                ioctx.set_namespace(self._target.namespace)
+            yield ioctx
+
+    @contextmanager
+    def _opened(self, ioctx: Any, name: str) -> Iterator[Any]:
+        _, rbd = libraries(self._cluster.source)
+        try:
+            image = rbd.Image(ioctx, name)
+        except rbd.ImageNotFound as error:
+            raise StepFailed(f"image {self._path(name)} does not exist", "the next run makes it again") from error
+        with image:
+            yield image
+
+
+_WATCHED = "stop the VM or the job that uses it; the watch of a client that died ends after 30 s"
+
+
+def how_to_make(target: PoolTarget) -> str:
+    """The commands by which an administrator makes the pool."""
+    make = f"ceph osd pool create {target.pool} && rbd pool init {target.pool}"
+    return f"{make} && rbd namespace create {target.place}" if target.namespace else make
+
+
+def _space(handle: Any, pool: str, timed_out: Callable[..., Exception]) -> tuple[int | None, int | None]:
+    """Capacity and free bytes of a pool; None where the cluster has no statistics (no manager) or hides them."""
+    code, out, _ = handle.mon_command(json.dumps({"prefix": "df", "format": "json"}), b"")
+    if code == -errno.ETIMEDOUT:
+        raise timed_out("the monitors do not answer", errno=errno.ETIMEDOUT)
+    pools = json.loads(out)["pools"] if code == 0 else []
+    stats = next((p["stats"] for p in pools if p["name"] == pool), None)
+    if stats is None:
+        return None, None
+    return int(stats["stored"]) + int(stats["max_avail"]), int(stats["max_avail"])

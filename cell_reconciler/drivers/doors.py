@@ -1,0 +1,80 @@
+"""Opens each door once, when it is first needed, and counts what is written through them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cell_reconciler.model.storage import PoolTarget
+
+if TYPE_CHECKING:
+    from cell_reconciler.drivers.libvirt import LibvirtDoor
+    from cell_reconciler.drivers.netlink import NetlinkDoor
+    from cell_reconciler.drivers.pools import PoolDoor
+
+
+class Writes:
+    """Counts writing calls by name; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: Counter[str] = Counter()
+
+    def add(self, call: str) -> None:
+        with self._lock:
+            self._calls[call] += 1
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """Calls so far, by name."""
+        with self._lock:
+            return dict(self._calls)
+
+    @property
+    def total(self) -> int:
+        with self._lock:
+            return self._calls.total()
+
+
+class Doors:
+    """All doors of one host. Attributes open on first use; ``close`` closes what was opened."""
+
+    def __init__(self, libvirt_uri: str = "qemu:///system") -> None:
+        self.libvirt_uri = libvirt_uri
+        self.writes = Writes()
+        self._pools: dict[PoolTarget, PoolDoor] = {}
+        self._lock = threading.RLock()
+
+    @cached_property
+    def libvirt(self) -> LibvirtDoor:
+        from cell_reconciler.drivers.libvirt import LibvirtDoor
+
+        return LibvirtDoor(self.libvirt_uri, self.writes)
+
+    @cached_property
+    def netlink(self) -> NetlinkDoor:
+        from cell_reconciler.drivers.netlink import NetlinkDoor
+
+        return NetlinkDoor(self.writes)
+
+    def pool(self, target: PoolTarget) -> PoolDoor:
+        """The door of a storage pool; one per target, opened by the driver of its backend."""
+        from cell_reconciler.drivers.pools import open_pool
+
+        with self._lock:
+            if target not in self._pools:
+                self._pools[target] = open_pool(target, self.writes)
+            return self._pools[target]
+
+    def close(self) -> None:
+        """Close what was opened; the doors open again when used again."""
+        with self._lock:
+            for pool in self._pools.values():
+                pool.close()
+            self._pools.clear()
+        for name in ("libvirt", "netlink"):
+            door = self.__dict__.pop(name, None)
+            if door is not None:
+                door.close()

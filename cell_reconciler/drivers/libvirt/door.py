@@ -1,0 +1,241 @@
+"""``LibvirtDoor``: the methods by which the rest of the program reads and changes domains and secrets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from typing import Any
+
+from cell_reconciler.drivers.doors import Writes
+from cell_reconciler.drivers.libvirt import events, facts, failures, secrets
+from cell_reconciler.drivers.libvirt.line import Line
+from cell_reconciler.errors import StepFailed, Transient
+from cell_reconciler.model.live import Domain
+
+# Seconds. libvirt itself waits 30 s for the job of a domain; what comes first after libvirtd started (PROBE) waits
+# until it has asked every emulator what it can do.
+READ, WRITE, START, PROBE, AGENT = 30.0, 45.0, 120.0, 120.0, 10.0
+
+
+class LibvirtDoor:
+    """One hypervisor. Opens its connections when they are first needed; safe to use from several threads.
+
+    Every method raises Unreachable when libvirt does not answer, Transient when the domain is busy, and StepFailed
+    with libvirt's own text when it refuses. Making what is made and removing what is gone are not errors.
+    """
+
+    def __init__(self, uri: str, writes: Writes) -> None:
+        self.uri = uri
+        self.count = writes
+        self.reads = Line(uri, "reads")
+        self.writes = Line(uri, "writes")
+        self.guests = Line(uri, "guests")
+        self._events: list[events.Subscription] = []
+        self._lock = threading.Lock()
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def observe(self, names: Collection[str] | None = None) -> dict[str, Any]:
+        """``domains`` by name and ``secrets`` by usage: the parts of ``model.live.Live``."""
+
+        def read(connection: Any) -> dict[str, Any]:
+            return {"domains": facts.domains(connection, names), "secrets": facts.secrets(connection)}
+
+        return self.reads.call("observe", read, READ, repeat=True)
+
+    def capabilities(self) -> dict[str, Any]:
+        """What the hypervisor offers. The first caller after libvirtd started waits until it has probed QEMU."""
+        return self.reads.call("read capabilities", facts.capabilities, PROBE, repeat=True)
+
+    def domain(self, name: str) -> Domain | None:
+        """One domain as it is now, None when there is none."""
+        return self.reads.call(f"read domain {name}", lambda c: facts.domain(c, name), READ, repeat=True)
+
+    def dump(self, name: str) -> str:
+        """The persistent XML with its passwords, to be patched and defined again. Never log or keep it."""
+
+        def read(connection: Any) -> str:
+            import libvirt
+
+            flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+            return str(connection.lookupByName(name).XMLDesc(flags))
+
+        return self.reads.call(f"read domain {name}", read, READ, repeat=True)
+
+    # -- domains -----------------------------------------------------------------------------------------------
+
+    def define(self, xml: str) -> None:
+        """Define a domain, or define it again with other contents; a running instance stays as it is.
+
+        The XML is validated against libvirt's schema first.
+        """
+
+        def write(connection: Any) -> None:
+            import libvirt
+
+            self.count.add("libvirt.defineXML")
+            connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
+        self.writes.call("define domain", write, PROBE)
+
+    def start(self, name: str) -> None:
+        """Start a domain; nothing to do for an active one."""
+
+        def write(handle: Any) -> None:
+            if not handle.isActive():
+                self.count.add("libvirt.create")
+                handle.createWithFlags(0)
+
+        self._change(name, "start", write, START)
+
+    def shutdown(self, name: str, mode: str) -> None:
+        """Ask the guest to shut down, by its ``agent`` or by ``acpi``; it does so later, or not at all."""
+
+        def write(handle: Any) -> None:
+            import libvirt
+
+            flags = {
+                "agent": libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
+                "acpi": libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
+            }
+            if handle.isActive():
+                self.count.add("libvirt.shutdown")
+                handle.shutdownFlags(flags[mode])
+
+        line, timeout = (self.guests, AGENT) if mode == "agent" else (self.writes, WRITE)
+        self._change(name, f"shut down ({mode})", write, timeout, line=line, missing_ok=True)
+
+    def destroy(self, name: str) -> None:
+        """Power off at once; nothing to do for a domain that is off or gone."""
+
+        def write(handle: Any) -> None:
+            if handle.isActive():
+                self.count.add("libvirt.destroy")
+                handle.destroyFlags(0)
+
+        # Without asking for the job first: this must work on a domain whose job hangs.
+        self._change(name, "power off", write, START, missing_ok=True, ask=False)
+
+    def undefine(self, name: str) -> None:
+        """Remove the persistent definition; NVRAM and TPM state stay on disk. Refused by libvirt with snapshots."""
+
+        def write(handle: Any) -> None:
+            import libvirt
+
+            if handle.isPersistent():
+                self.count.add("libvirt.undefine")
+                handle.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_TPM)
+
+        self._change(name, "undefine", write, WRITE, missing_ok=True)
+
+    def set_autostart(self, name: str, on: bool) -> None:
+        """Whether libvirt starts the domain when the host boots."""
+
+        def write(handle: Any) -> None:
+            self.count.add("libvirt.setAutostart")
+            handle.setAutostart(int(on))
+
+        self._change(name, "set autostart of", write, WRITE)
+
+    def set_description(self, name: str, text: str | None) -> None:
+        """The description of the running instance (the persistent one stands in the XML)."""
+
+        def write(handle: Any) -> None:
+            import libvirt
+
+            self.count.add("libvirt.setMetadata")
+            kind, live = libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, libvirt.VIR_DOMAIN_AFFECT_LIVE
+            handle.setMetadata(kind, text or None, None, None, live)
+
+        self._change(name, "set the description of", write, WRITE)
+
+    def update_device(self, name: str, xml: str) -> None:
+        """Change a device of the running instance in place; ``xml`` is the whole device as it is, changed."""
+
+        def write(handle: Any) -> None:
+            import libvirt
+
+            self.count.add("libvirt.updateDevice")
+            handle.updateDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self._change(name, "update a device of", write, WRITE)
+
+    def _change(
+        self,
+        name: str,
+        verb: str,
+        write: Callable[[Any], None],
+        timeout: float,
+        *,
+        line: Line | None = None,
+        missing_ok: bool = False,
+        ask: bool = True,
+    ) -> None:
+        what = f"{verb} domain {name}"
+
+        def run(connection: Any) -> None:
+            import libvirt
+
+            try:
+                handle = connection.lookupByName(name)
+                if ask and handle.isActive():
+                    _refuse_busy(handle, what)
+                write(handle)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != failures.NO_DOMAIN:
+                    raise
+                if not missing_ok:
+                    raise StepFailed(f"{what}: there is no such domain") from error
+
+        (line or self.writes).call(what, run, timeout)
+
+    # -- secrets -----------------------------------------------------------------------------------------------
+
+    def keep_secret(self, uuid: str, usage: str, description: str, value: bytes) -> None:
+        """Define a Ceph secret with this value, or set it again. The value is neither logged nor dumped."""
+        self.writes.call(
+            f"keep secret {usage}", lambda c: secrets.keep(c, self.count, uuid, usage, description, value), WRITE
+        )
+
+    def delete_secret(self, uuid: str) -> None:
+        """Undefine a secret; nothing to do when it is gone."""
+        self.writes.call(f"delete secret {uuid}", lambda c: secrets.delete(c, self.count, uuid), WRITE)
+
+    # -- events ------------------------------------------------------------------------------------------------
+
+    def events(self, callback: Callable[[str], None], on_close: Callable[[], None]) -> None:
+        """Call ``callback(name)`` whenever something happened to a domain, on a thread of libvirt's.
+
+        ``on_close()`` is called once when the connection is lost: call this again then, and read everything anew.
+        Both must return at once (enqueue, nothing more). Raises Unreachable.
+        """
+        subscription = events.Subscription(self.uri, callback, on_close)
+        subscription.open(READ)
+        with self._lock:
+            lost = [s for s in self._events if not s.alive]
+            self._events = [s for s in self._events if s.alive] + [subscription]
+        for old in lost:
+            old.close()
+
+    def close(self) -> None:
+        """Close all connections; they open again when used again."""
+        with self._lock:
+            subscriptions, self._events = self._events, []
+        for subscription in subscriptions:
+            subscription.close()
+        for line in (self.reads, self.writes, self.guests):
+            line.close()
+
+
+def _refuse_busy(handle: Any, what: str) -> None:
+    """Raise Transient while a job (migration, save, dump) holds the domain: a call would wait 30 s in vain."""
+    import libvirt
+
+    try:
+        job = handle.jobInfo()[0]
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == failures.NO_SUPPORT:
+            return
+        raise
+    if job not in (libvirt.VIR_DOMAIN_JOB_NONE, libvirt.VIR_DOMAIN_JOB_COMPLETED):
+        raise Transient(f"{what}: a job of libvirt is under way", "wait for it; `virsh domjobinfo` shows it")

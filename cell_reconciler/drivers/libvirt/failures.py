@@ -1,0 +1,50 @@
+"""libvirt's errors → ours, with libvirt's own text.
+
+Numbers: virterror.h. A lost connection has no number of its own: it is any error of the RPC layer, or the client's
+"socket is closed" as an internal error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cell_reconciler.errors import CellError, Refused, StepFailed, Transient, Unreachable
+
+INTERNAL_ERROR = 1
+NO_SUPPORT = 3
+INVALID_CONN = 6
+SYSTEM_ERROR = 38
+RPC = 39
+NO_DOMAIN = 42
+NO_CONNECT = 43
+AUTH_FAILED = 45
+NO_SECRET = 66
+OPERATION_TIMEOUT = 68
+AGENT_UNRESPONSIVE = 86
+RESOURCE_BUSY = 87
+ACCESS_DENIED = 88
+_FROM_RPC = (7, 13)  # VIR_FROM_RPC, VIR_FROM_REMOTE
+
+
+def lost(error: Any) -> bool:
+    """Did the connection break (as opposed to: the call was answered with an error)?"""
+    code, domain = error.get_error_code(), error.get_error_domain()
+    if code in (INVALID_CONN, NO_CONNECT, RPC):
+        return True
+    if code == SYSTEM_ERROR:
+        return domain in _FROM_RPC
+    return code == INTERNAL_ERROR and (domain in _FROM_RPC or "socket is closed" in str(error))
+
+
+def translate(error: Any, what: str) -> CellError:
+    """The error to raise instead; ``what`` says what was tried ("start domain web-01")."""
+    code, text = error.get_error_code(), error.get_error_message() or str(error)
+    if lost(error):
+        return Unreachable("libvirt", text, "is libvirtd running? systemctl status libvirtd")
+    if code in (AUTH_FAILED, ACCESS_DENIED):
+        return Unreachable("libvirt", text, "run as root, or as a member of the group libvirt")
+    if code in (OPERATION_TIMEOUT, RESOURCE_BUSY, AGENT_UNRESPONSIVE):
+        return Transient(f"{what}: {text}", "it is tried again; `virsh domjobinfo` shows who holds the domain")
+    if code == NO_SUPPORT:
+        return Refused(f"{what}: {text}", "this libvirt or hypervisor cannot do it")
+    return StepFailed(f"{what}: {text}")

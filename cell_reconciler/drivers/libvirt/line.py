@@ -1,0 +1,141 @@
+"""One connection, a few calls in flight, and a deadline for each: what libvirt itself does not have.
+
+A call runs in a thread of its own. If it is not back in time, the caller goes on with an error and the connection
+is given up together with the thread that waits on it; the next call opens a new one. A connection that broke is
+opened again too. Writing calls are never repeated here: the caller reads back what came of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from cell_reconciler.drivers.libvirt import failures, loop
+from cell_reconciler.errors import Transient, Unreachable
+
+T = TypeVar("T")
+_ABANDONED = 16  # calls that hang at the same time before nothing more is tried
+_KEEPALIVE = (5, 6)  # seconds between probes, probes without an answer
+
+
+class _Call(Generic[T]):
+    """A call under way: its outcome, and whether anybody still waits for it."""
+
+    def __init__(self) -> None:
+        self.finished = threading.Event()
+        self.value: T | None = None
+        self.error: BaseException | None = None
+        self.abandoned = False
+
+
+class Line:
+    """See the module. ``uri`` as libvirt has it; ``in_flight`` calls at most run at the same time."""
+
+    def __init__(self, uri: str, name: str, in_flight: int = 4) -> None:
+        self.uri, self.name = uri, name
+        self._slots = threading.BoundedSemaphore(in_flight)
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._connection: Any = None
+        self._hanging = 0
+
+    def call(self, what: str, function: Callable[[Any], T], timeout: float, *, repeat: bool = False) -> T:
+        """``function(connection)`` within ``timeout`` seconds; ``repeat`` once if the connection broke (reads).
+
+        Raises Unreachable (no connection, no answer), Transient (busy), StepFailed (libvirt's own objection).
+        """
+        try:
+            return self._call(what, function, timeout)
+        except Unreachable as error:
+            if not repeat or isinstance(error, _Late):
+                raise
+        return self._call(what, function, timeout)
+
+    def _call(self, what: str, function: Callable[[Any], T], timeout: float) -> T:
+        if self._hanging >= _ABANDONED:
+            raise Unreachable("libvirt", f"{self._hanging} calls hang", "look for a hung guest or libvirtd")
+        if not self._slots.acquire(timeout=timeout):
+            raise Transient(f"{what}: other calls to libvirt took more than {timeout:g} s")
+        call: _Call[T] = _Call()
+        threading.Thread(
+            target=self._run, args=(what, function, call), name=f"libvirt-{self.name}", daemon=True
+        ).start()
+        try:
+            if not call.finished.wait(timeout) and self._abandon(call):
+                raise _Late("libvirt", f"no answer within {timeout:g} s to: {what}", "a guest or libvirtd may hang")
+        finally:
+            self._slots.release()
+        if call.error is not None:
+            raise call.error
+        return call.value  # type: ignore[return-value] # finished without an error: it is a T
+
+    def _run(self, what: str, function: Callable[[Any], T], call: _Call[T]) -> None:
+        import libvirt
+
+        connection = None
+        try:
+            connection = self._open()
+            call.value = function(connection)
+        except libvirt.libvirtError as error:
+            if failures.lost(error):
+                self._give_up(connection)
+            call.error = failures.translate(error, what)
+            call.error.__cause__ = error
+        except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits, which raises it
+            call.error = error
+        with self._lock:
+            call.finished.set()
+            if call.abandoned:
+                self._hanging -= 1
+
+    def _abandon(self, call: _Call[T]) -> bool:
+        """Nobody waits for the call any more; False if it finished at the last moment."""
+        with self._lock:
+            if call.finished.is_set():
+                return False
+            call.abandoned = True
+            self._hanging += 1
+            self._connection = None
+            return True
+
+    def _open(self) -> Any:
+        import libvirt
+
+        with self._opening:
+            connection = self._connection
+            if connection is not None and _alive(connection):
+                return connection
+            loop.ensure()
+            connection = libvirt.open(self.uri)
+            try:
+                connection.setKeepAlive(*_KEEPALIVE)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != failures.NO_SUPPORT:  # in-process drivers have no wire
+                    raise
+            with self._lock:
+                self._connection = connection
+            return connection
+
+    def _give_up(self, connection: Any) -> None:
+        with self._lock:
+            if self._connection is connection:
+                self._connection = None
+
+    def close(self) -> None:
+        """Forget the connection; it closes when the last call on it returns."""
+        with self._lock:
+            self._connection = None
+
+
+def _alive(connection: Any) -> bool:
+    import libvirt
+
+    try:
+        return bool(connection.isAlive())
+    except libvirt.libvirtError:  # closed on our side
+        return False
+
+
+class _Late(Unreachable):
+    """The call was not back in time (repeating it would only wait again)."""

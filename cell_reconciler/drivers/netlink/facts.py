@@ -1,0 +1,210 @@
+"""What a message says, in canonical form: enums by the kernel's names, links by name, no counters and no timers.
+
+Names of bond values are those of Documentation/networking/bonding; of bridge port states those of ``ip -d link``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from cell_reconciler.drivers.netlink.raw import (
+    IFLA_ADDRESS,
+    IFLA_GROUP,
+    IFLA_IFALIAS,
+    IFLA_INFO_DATA,
+    IFLA_INFO_KIND,
+    IFLA_INFO_SLAVE_DATA,
+    IFLA_INFO_SLAVE_KIND,
+    IFLA_LINK,
+    IFLA_LINK_NETNSID,
+    IFLA_MASTER,
+    IFLA_MTU,
+    IFLA_PERM_ADDRESS,
+    RawAddress,
+    RawLink,
+    text,
+)
+from cell_reconciler.drivers.netlink.transport import attributes
+from cell_reconciler.model.live import Link
+from cell_reconciler.model.mark import IFA_PROTO
+
+BOND_MODES = (
+    "balance-rr",
+    "active-backup",
+    "balance-xor",
+    "broadcast",
+    "802.3ad",
+    "balance-tlb",
+    "balance-alb",
+)
+# Attributes whose numbers have names; the place in the tuple (or the key) is the kernel's number.
+ENUMS: dict[str, dict[int, str]] = {
+    name: dict(enumerate(words))
+    for name, words in {
+        "bond_mode": BOND_MODES,
+        "bond_primary_reselect": ("always", "better", "failure"),
+        "bond_fail_over_mac": ("none", "active", "follow"),
+        "bond_xmit_hash_policy": (
+            "layer2",
+            "layer3+4",
+            "layer2+3",
+            "encap2+3",
+            "encap3+4",
+            "vlan+srcmac",
+        ),
+        "bond_arp_validate": (
+            "none",
+            "active",
+            "backup",
+            "all",
+            "filter",
+            "filter_active",
+            "filter_backup",
+        ),
+        "bond_arp_all_targets": ("any", "all"),
+        "bond_ad_lacp_rate": ("slow", "fast"),
+        "bond_ad_select": ("stable", "bandwidth", "count"),
+        "bond_slave_state": ("active", "backup"),
+        "bond_slave_mii_status": ("up", "going down", "down", "going back"),
+        "brport_state": ("disabled", "listening", "learning", "forwarding", "blocking"),
+    }.items()
+} | {name: {0x8100: "802.1Q", 0x88A8: "802.1ad"} for name in ("vlan_protocol", "br_vlan_protocol")}
+READ = ("bond", "bridge", "vlan")  # the kinds whose options somebody looks at
+IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
+IFLA_BRPORT_STATE = 1
+# Attributes that hold the index of a link.
+LINKS = frozenset({"bond_active_slave", "bond_primary"})
+# Attributes that move by themselves: an unchanged host must be observed the same twice.
+MOVING = (
+    *("_timer", "_cnt", "failure_count", "topology_change", "_detected", "_ack", "_pending", "_flush", "_pad"),
+    *("root_id", "root_port", "root_path_cost", "bridge_id", "designated_port", "designated_cost", "mcast_n_groups"),
+    *("vlan_egress_qos", "vlan_ingress_qos", "unknown"),
+)
+
+IFA_F_TEMPORARY, IFA_F_PERMANENT, IFA_F_STABLE_PRIVACY = 0x01, 0x80, 0x800
+IFAPROT_KERNEL_LO, IFAPROT_KERNEL_LL = 1, 3
+
+
+def read(raw: RawLink, name_of: Callable[[int], str | None], addresses: Iterable[RawAddress]) -> Link:
+    """One link with its addresses; ``name_of`` turns an index into a name."""
+    kind = text(raw.info[IFLA_INFO_KIND]) if IFLA_INFO_KIND in raw.info else None
+    mac = raw.mac(IFLA_ADDRESS) or ""
+    port = _port(raw, name_of)
+    told: dict[str, list[str]] = {"ours": [], "static": [], "dynamic": []}
+    for one in addresses:
+        if (owner := _owner(one, mac)) is not None:
+            told[owner].append(str(one.interface))
+    master, parent = raw.number(IFLA_MASTER), raw.number(IFLA_LINK)
+    # The index of a peer in another network namespace means nothing here.
+    parent = 0 if IFLA_LINK_NETNSID in raw.attrs else parent
+    return Link(
+        name=raw.name,
+        index=raw.index,
+        kind=kind,
+        mac=mac,
+        permanent_mac=raw.mac(IFLA_PERM_ADDRESS) or port.get("bond_slave_perm_hwaddr"),
+        mtu=raw.number(IFLA_MTU),
+        up=bool(raw.flags & IFF_UP),
+        carrier=bool(raw.flags & IFF_LOWER_UP),
+        master=name_of(master) if master else None,
+        parent=name_of(parent) if parent else None,
+        group=raw.number(IFLA_GROUP),
+        alias=text(raw.attrs[IFLA_IFALIAS]) if IFLA_IFALIAS in raw.attrs else None,
+        data=_named(kind, raw.info[IFLA_INFO_DATA], name_of) if kind in READ and IFLA_INFO_DATA in raw.info else {},
+        port=port,
+        addresses=tuple(sorted(told["ours"] + told["static"])),
+        owned_addresses=tuple(sorted(told["ours"])),
+        dynamic_addresses=tuple(sorted(told["dynamic"])),
+        ipv6_disabled=ipv6_disabled(raw.name) if kind != "tun" else None,
+    )
+
+
+def ipv6_switch(name: str) -> Path:
+    """By path and not in sysctl's notation, where the dot of br-VM.101 would be a separator."""
+    return Path("/proc/sys/net/ipv6/conf", name, "disable_ipv6")
+
+
+def ipv6_disabled(name: str) -> bool | None:
+    """None when the kernel has no IPv6, or the link went meanwhile."""
+    try:
+        return ipv6_switch(name).read_text().strip() == "1"
+    except OSError:
+        return None
+
+
+def _port(raw: RawLink, name_of: Callable[[int], str | None]) -> dict[str, Any]:
+    """Of a bond's member everything; of a bridge's port only its state, since there are a thousand of them."""
+    kind, data = raw.info.get(IFLA_INFO_SLAVE_KIND), raw.info.get(IFLA_INFO_SLAVE_DATA)
+    if kind is None or data is None:
+        return {}
+    if text(kind) == "bond":
+        return _named("bond_slave", data, name_of)
+    if text(kind) == "bridge":
+        state = dict(attributes(data, 0)).get(IFLA_BRPORT_STATE)
+        return {"brport_state": ENUMS["brport_state"].get(state[0], state[0])} if state else {}
+    return {}
+
+
+def _named(kind: str, payload: bytes, name_of: Callable[[int], str | None]) -> dict[str, Any]:
+    """Options by the kernel's names without ``IFLA_``."""
+    from cell_reconciler.drivers.netlink.wire import options
+
+    found: dict[str, Any] = {}
+    for key, raw in options(kind, payload, MOVING):
+        if key in ENUMS:
+            found[key] = ENUMS[key].get(raw, raw)
+        elif key in LINKS:
+            found[key] = name_of(raw)
+        else:
+            found[key] = _plain(raw)
+    return found
+
+
+def numbers(data: dict[str, Any], index_of: Callable[[str], int]) -> dict[str, Any]:
+    """The reverse of ``info``, for requests. Raises KeyError for a word that the kernel does not have."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        if key in ENUMS and isinstance(value, str):
+            found[key] = {word: number for number, word in ENUMS[key].items()}[value]
+        elif key in LINKS:
+            found[key] = index_of(value) if value else 0
+        else:
+            found[key] = value
+    return found
+
+
+def _owner(address: RawAddress, mac: str) -> str | None:
+    """``ours``, ``static`` or ``dynamic`` (DHCP, RA, daemons).
+
+    None for what the kernel makes by itself (link-local addresses) and for temporary privacy addresses.
+    """
+    if address.interface.version == 6:
+        made = address.proto == IFAPROT_KERNEL_LL or address.flags & IFA_F_STABLE_PRIVACY
+        made = made or address.interface.ip == _eui64(mac)
+        if (address.interface.ip.is_link_local and made) or address.flags & IFA_F_TEMPORARY:
+            return None
+    if address.proto == IFA_PROTO:
+        return "ours"
+    static = address.flags & IFA_F_PERMANENT and address.proto in (0, IFAPROT_KERNEL_LO)
+    return "static" if static else "dynamic"
+
+
+def _eui64(mac: str) -> ipaddress.IPv6Address | None:
+    """The link-local address that the kernel makes of a MAC (RFC 4291): older kernels do not mark it otherwise."""
+    octets = mac.split(":")
+    if len(octets) != 6:
+        return None
+    first = int(octets[0], 16) ^ 2
+    tail = bytes([first, *(int(o, 16) for o in octets[1:3]), 0xFF, 0xFE, *(int(o, 16) for o in octets[3:])])
+    return ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + tail)
+
+
+def _plain(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        if "attrs" in raw:
+            return {str(k).removeprefix("IFLA_").lower(): _plain(v) for k, v in raw["attrs"]}
+        return raw.get("flags", {k: _plain(v) for k, v in raw.items()})
+    return [_plain(item) for item in raw] if isinstance(raw, list | tuple) else raw

@@ -1,0 +1,52 @@
+"""One observation of the host: every needed source in bulk, side by side; what did not answer is a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from cell_reconciler.drivers.doors import Doors
+from cell_reconciler.errors import Unreachable
+from cell_reconciler.model.live import Gap, Image, Live, Pool, Source
+from cell_reconciler.model.storage import PoolTarget
+
+
+def observe(
+    doors: Doors,
+    host: str,
+    pools: Mapping[str, PoolTarget],
+    sources: Collection[Source] = tuple(Source),
+    down: Mapping[tuple[Source, str], str] | None = None,
+) -> Live:
+    """Read everything. Never raises for a source that is unreachable: it becomes a ``Gap`` of the result.
+
+    ``down``: (source, pool or "") → reason of what is known not to answer: it is not asked, and is a gap at once.
+    """
+    gaps = [Gap(source, reason, scope) for (source, scope), reason in (down or {}).items()]
+    pools = {name: target for name, target in pools.items() if name not in {gap.scope for gap in gaps}}
+    sources = set(sources) - {gap.source for gap in gaps if not gap.scope}
+    found: dict[str, Any] = {}
+    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="observe") as executor:
+        jobs: list[tuple[Source, str, Any]] = []
+        if Source.LIBVIRT in sources:
+            jobs.append((Source.LIBVIRT, "", executor.submit(lambda: doors.libvirt.observe())))
+        if Source.NETLINK in sources:
+            jobs.append((Source.NETLINK, "", executor.submit(lambda: doors.netlink.observe())))
+        for target in pools.values():
+            source = Source.CEPH if target.backend == "rbd" else Source.FILES
+            if source in sources:
+                jobs.append((source, target.name, executor.submit(_pool, doors, target)))
+        for source, scope, job in jobs:
+            try:
+                for name, part in job.result().items():
+                    found.setdefault(name, {}).update(part)
+            except Unreachable as error:
+                gaps.append(Gap(source, error.reason, scope))
+    return Live(host=host, gaps=tuple(gaps), **found)
+
+
+def _pool(doors: Doors, target: PoolTarget) -> dict[str, dict[str, Pool] | dict[str, Image]]:
+    door = doors.pool(target)
+    pool, images = door.observe()
+    return {"pools": {target.name: pool}, "images": {f"{target.name}/{i.name}": i for i in images}}

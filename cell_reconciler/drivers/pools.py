@@ -1,0 +1,66 @@
+"""What every storage backend offers, and the table of backends. A new backend is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Protocol, cast
+
+from cell_reconciler.drivers.doors import Writes
+from cell_reconciler.errors import UsageError
+from cell_reconciler.model.live import Image, Pool
+from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.storage import PoolTarget
+
+BACKENDS = {
+    "rbd": "cell_reconciler.drivers.ceph",
+    "directory": "cell_reconciler.drivers.directory",
+}
+
+
+class PoolDoor(Protocol):
+    """A storage pool. All methods raise ``Unreachable`` when the backend does not answer in time."""
+
+    def observe(self) -> tuple[Pool, tuple[Image, ...]]:
+        """The pool and all its images, read in bulk. A pool that does not exist: ``exists=False`` and no images."""
+
+    def image(self, name: str) -> Image | None:
+        """One image, None when absent."""
+
+    def users(self, name: str) -> tuple[str, ...]:
+        """Who has the image open for writing now, in words; empty when nobody has, or when there is no such image."""
+
+    def create_pool(self, mark: Mark) -> None:
+        """Make the place, where the backend can; idempotent. Raises Refused where it cannot (rbd)."""
+
+    def delete_pool(self) -> None:
+        """Remove the empty place that we made; Refused when something is in it."""
+
+    def create(self, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
+        """A sparse RAW image that carries the mark from the moment it is visible under its name.
+
+        ``notes`` are kept beside the mark and come back in ``Image.detail`` (what must be known of the volume when
+        its document is gone). Idempotent for an image that carries the same owner; Refused when a foreign one has
+        the name.
+        """
+
+    def set_mark(self, name: str, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
+        """Write the mark of an existing image (adoption, new digest). ``notes`` None: they stay as they are."""
+
+    def grow(self, name: str, size: int) -> None:
+        """To ``size`` bytes; Refused when that would shrink it."""
+
+    def remove(self, name: str) -> None:
+        """Delete the data. Idempotent. Transient while somebody has it open; Refused when it is not ours."""
+
+    def trash(self, name: str) -> None:
+        """Move it out of the way so that it can be restored; otherwise as ``remove``."""
+
+    def close(self) -> None: ...
+
+
+def open_pool(target: PoolTarget, writes: Writes) -> PoolDoor:
+    """The driver of the target's backend. Raises UsageError for a backend that does not exist."""
+    if target.backend not in BACKENDS:
+        raise UsageError(f"{target.backend!r} is not a storage backend", f"one of {', '.join(BACKENDS)}")
+    return cast(PoolDoor, import_module(BACKENDS[target.backend]).open_pool(target, writes))

@@ -1,0 +1,39 @@
+"""The kinds: one folder each, and one line in ``KINDS``. No kind imports another.
+
+A kind is looked up by name and imported when it is first needed, so that ``cellctl validate`` of a bridge does not
+load the code for VMs, and no kind loads a driver library before it acts.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import cast
+
+from cell_reconciler.errors import UsageError
+from cell_reconciler.kinds.contract import Kind
+
+# kind → module; the order is that of documentation and tables (settings first, then bottom up).
+KINDS: dict[str, str] = {
+    "Host": "cell_reconciler.kinds.host",
+    "Reconciler": "cell_reconciler.kinds.reconciler",
+    "Bond": "cell_reconciler.kinds.bond",
+    "Bridge": "cell_reconciler.kinds.bridge",
+    "StoragePool": "cell_reconciler.kinds.storage_pool",
+    "Volume": "cell_reconciler.kinds.volume",
+    "VirtualMachine": "cell_reconciler.kinds.virtual_machine",
+}
+
+
+@cache
+def kind(name: str) -> Kind:
+    """The kind of this name. Raises KeyError for a name that is none."""
+    return cast(Kind, import_module(KINDS[name]).KIND)
+
+
+def kind_by_alias(text: str) -> Kind:
+    """``vm``, ``virtualmachines``, ``VirtualMachine`` → the kind. Raises UsageError naming the known ones."""
+    for name in KINDS:
+        if text.lower() in (name.lower(), name.lower() + "s", *kind(name).aliases):
+            return kind(name)
+    raise UsageError(f"{text!r} is not a kind", f"the kinds are {', '.join(KINDS)}")

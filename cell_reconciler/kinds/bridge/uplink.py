@@ -1,0 +1,140 @@
+"""May this link become the uplink of this bridge, and what has to happen before?"""
+
+from __future__ import annotations
+
+import msgspec
+
+from cell_reconciler.kinds.bridge.observe import UPLINK_KINDS, canonical_addresses, device
+from cell_reconciler.kinds.contract import World
+from cell_reconciler.kinds.links.graph import graph_of, host_addresses
+from cell_reconciler.kinds.links.marks import mark_of, owner_of
+from cell_reconciler.model.change import Refusal
+from cell_reconciler.model.document import Document
+from cell_reconciler.model.fields import UNSET
+from cell_reconciler.model.key import Key
+from cell_reconciler.model.live import Link
+from cell_reconciler.model.mark import GROUP
+
+
+class Uplink(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer. ``name``: the declared NIC or bond; ``device``: the port, which is the VLAN device if there is one.
+
+    ``waits``: another resource of ours lets the port go first. ``moves``: addresses of the NIC that the bridge takes
+    over. ``stale``: our VLAN device has another parent or VLAN than its name says and is made anew.
+    """
+
+    name: str
+    device: str
+    refusal: Refusal | None = None
+    waits: bool = False
+    moves: tuple[str, ...] = ()
+    stale: bool = False
+
+
+def uplink(doc: Document, world: World) -> Uplink | None:
+    """None when the bridge is declared without an uplink."""
+    port = device(doc.spec)
+    if port is None:
+        return None
+    name = str(doc.spec.uplink)
+    below = world.live.links.get(name)
+    bond = world.declared("Bond", name)
+    if below is None and bond is None and Key("Bridge", name) not in world.documents:
+        return _no(doc, "NicMissing", f"{name} is not there", "plug it in, correct the name, or declare a Bond")
+    if refusal := _mtu_fault(doc, below, bond):
+        return Uplink(name=name, device=port, refusal=refusal)
+    return _direct(doc, below, world) if doc.spec.vlan is UNSET else _vlan(doc, port, world)
+
+
+def _mtu_fault(doc: Document, below: Link | None, bond: Document | None) -> Refusal | None:
+    """A NIC below is raised with the bridge; a bond has its own document, which has to say so."""
+    if bond is None or below is None or doc.spec.mtu is UNSET:
+        return None
+    mtu = below.mtu if bond.spec.mtu is UNSET else bond.spec.mtu
+    if doc.spec.mtu <= mtu:
+        return None
+    return Refusal(
+        reason="Conflict",
+        message=f"mtu {doc.spec.mtu} is more than that of the uplink, {below.name}: {mtu}",
+        advice=f"declare mtu {doc.spec.mtu} for Bond/{below.name}",
+    )
+
+
+def _direct(doc: Document, link: Link | None, world: World) -> Uplink:
+    name, bridge = str(doc.spec.uplink), doc.key.name
+    if link is None:
+        return Uplink(name=name, device=name)
+    if link.kind == "bridge":
+        return _no(doc, "Conflict", f"{name} is a bridge, which cannot be a port of {bridge}")
+    moves = [a for a in host_addresses(link) if link.master != bridge]
+    left = [a for a in moves if a not in canonical_addresses(doc.spec) or a in link.dynamic_addresses]
+    if left:
+        text = f"{name} has {', '.join(left)}: as a port of {bridge} it would be cut off"
+        return _no(doc, "Conflict", text, f"declare the address on Bridge/{bridge}, or remove it from {name}")
+    if second := _second_way_out(doc, world):
+        text = f"{second} is a port of {bridge} that somebody else attached: two uplinks make a loop"
+        return _no(doc, "Conflict", text, f"take {second} off {bridge} first")
+    if link.master in (None, bridge):
+        return Uplink(name=name, device=name, moves=tuple(moves))
+    return _held(doc, link, world, tuple(moves))
+
+
+def _second_way_out(doc: Document, world: World) -> str | None:
+    ports = graph_of(world.live).ports(doc.key.name)
+    others = (p.name for p in ports if p.name != device(doc.spec) and p.group != GROUP and p.kind in UPLINK_KINDS)
+    return next(others, None)
+
+
+def _held(doc: Document, link: Link, world: World, moves: tuple[str, ...]) -> Uplink:
+    """The port is in something else: ours and about to let it go, or a conflict."""
+    master = world.live.links.get(link.master or "")
+    kind = {"bond": "Bond", "bridge": "Bridge"}.get(master.kind or "") if master else None
+    if master is None or kind is None or mark_of(master, Key(kind, master.name)) is None:
+        text = f"{link.name} belongs to {link.master}, which somebody else made"
+        return _no(doc, "Conflict", text, f"take it off {link.master} first")
+    other = world.declared(kind, master.name)
+    wants = other is not None and (
+        link.name in other.spec.members if kind == "Bond" else device(other.spec) == link.name
+    )
+    if wants:
+        return _no(doc, "Conflict", f"{link.name} belongs to {kind}/{master.name}, which is declared so")
+    return Uplink(name=str(doc.spec.uplink), device=link.name, waits=True, moves=moves)
+
+
+def _vlan(doc: Document, port: str, world: World) -> Uplink:
+    name, vid = str(doc.spec.uplink), doc.spec.vlan
+    if second := _second_way_out(doc, world):
+        text = f"{second} is a port of {doc.key.name} that somebody else attached: two uplinks make a loop"
+        return _no(doc, "Conflict", text, f"take {second} off {doc.key.name} first")
+    for other in graph_of(world.live).stacked(name):
+        if other.kind == "vlan" and other.data.get("vlan_id") == vid and other.name != port:
+            text = f"VLAN {vid} of {name} exists as {other.name}: the kernel has each VLAN of a link once"
+            return _no(doc, "Conflict", text, f"delete {other.name}, or use its bridge")
+    link = world.live.links.get(port)
+    if link is None:
+        return Uplink(name=name, device=port)
+    right = (link.kind, link.parent, link.data.get("vlan_id")) == ("vlan", name, vid)
+    if mark_of(link, doc.key) is not None:
+        return Uplink(name=name, device=port, stale=not right)
+    return _vlan_of_others(doc, link, right, world)
+
+
+def _vlan_of_others(doc: Document, link: Link, right: bool, world: World) -> Uplink:
+    """A VLAN device of that name that is not ours: another bridge lets it go, it is adopted, or it is in the way."""
+    name, port = str(doc.spec.uplink), link.name
+    owner = owner_of(link)
+    if owner is not None and owner not in world.documents:
+        return Uplink(name=name, device=port, waits=True)
+    if owner is not None and owner.kind == "Bridge" and device(world.documents[owner].spec) != port:
+        return Uplink(name=name, device=port, waits=True)
+    if right and doc.adopts and link.master in (None, doc.key.name):
+        return Uplink(name=name, device=port)
+    whose = str(owner) if owner else "somebody else"
+    where = f", a port of {link.master}," if link.master else ""
+    text = f"the VLAN device {port}{where} belongs to {whose}"
+    return _no(doc, "Conflict", text, f"delete it, or annotate {doc.key} with cell/adopt if it is a port of the bridge")
+
+
+def _no(doc: Document, reason: str, message: str, advice: str = "") -> Uplink:
+    refusal = Refusal(reason=reason, message=message, advice=advice)
+    return Uplink(name=str(doc.spec.uplink), device=device(doc.spec) or "", refusal=refusal)

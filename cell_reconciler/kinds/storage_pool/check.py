@@ -1,0 +1,85 @@
+"""What JSON Schema cannot say about a StoragePool."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+
+from cell_reconciler.kinds.contract import Problem
+from cell_reconciler.kinds.storage_names import check_name
+from cell_reconciler.kinds.storage_pool.spec import RbdPool, StoragePoolSpec
+from cell_reconciler.kinds.storage_pool.target import target
+from cell_reconciler.model.document import Document
+from cell_reconciler.model.fields import UNSET
+from cell_reconciler.model.key import Key
+
+# A host name or IPv4 address, or an IPv6 address in brackets; a port after it.
+_MONITOR = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+
+
+def check(doc: Document, documents: Mapping[Key, Document]) -> Iterable[Problem]:
+    """All findings; see ``kinds.contract.Kind.check``."""
+    spec: StoragePoolSpec = doc.spec
+    yield from check_name(doc)
+    if (spec.rbd is UNSET) == (spec.directory is UNSET):
+        yield Problem(
+            pointer="/spec",
+            rule="exactly-one",
+            message="a StoragePool has exactly one of `rbd` and `directory`",
+        )
+        return
+    if isinstance(spec.rbd, RbdPool):
+        yield from _rbd(spec.rbd)
+    elif spec.directory is not UNSET:
+        yield from _path("/spec/directory/path", spec.directory.path)
+    yield from _same_place(doc, documents)
+
+
+def _rbd(spec: RbdPool) -> Iterable[Problem]:
+    for index, monitor in enumerate(spec.monitors):
+        match = _MONITOR.fullmatch(monitor)
+        if match is None or (match[1] and not 0 < int(match[1]) < 65536):
+            yield Problem(
+                pointer=f"/spec/rbd/monitors/{index}",
+                rule="monitor-address",
+                message=f"{monitor!r} is not ADDRESS or ADDRESS:PORT",
+                advice="write for example 10.0.0.11:6789, or [fd00::11]:6789",
+            )
+    if (spec.secret.file is UNSET) == (spec.secret.credential is UNSET):
+        yield Problem(
+            pointer="/spec/rbd/secret",
+            rule="exactly-one",
+            message="a secret has exactly one of `file` and `credential`",
+        )
+    if spec.secret.file:
+        yield from _path("/spec/rbd/secret/file", spec.secret.file)
+    if spec.conf:
+        yield from _path("/spec/rbd/conf", spec.conf)
+
+
+def _path(pointer: str, path: str) -> Iterable[Problem]:
+    normal = posixpath.normpath(path).replace("//", "/")
+    if path != normal or normal == "/":
+        yield Problem(
+            pointer=pointer,
+            rule="normal-path",
+            message=f"{path!r} is not a normalised path below /",
+            advice=f"write {normal}" if normal != "/" else "",
+        )
+
+
+def _same_place(doc: Document, documents: Mapping[Key, Document]) -> Iterable[Problem]:
+    """Two pools in one place would both claim its volumes."""
+    mine = target(doc)
+    for key, other in sorted(documents.items()):
+        if key.kind != doc.key.kind or key == doc.key:
+            continue
+        theirs = target(other)
+        if (theirs.backend, theirs.place, set(theirs.monitors)) == (mine.backend, mine.place, set(mine.monitors)):
+            yield Problem(
+                pointer="/spec",
+                rule="same-place",
+                message=f"{key} is in the same place, {mine.place}",
+                advice="declare a place once, and let the volumes name that pool",
+            )

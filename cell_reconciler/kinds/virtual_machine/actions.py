@@ -1,0 +1,270 @@
+"""What the steps of a VM do: each a frozen struct whose fields are its arguments.
+
+Rule 1: ``do`` works on the domain as it is at that moment, not as it was when it was planned: it dumps, patches
+the paths it was given and defines, so that whatever others changed meanwhile survives.
+Rule 2: what was defined is read back and compared by ``do`` itself, and a difference fails the step with its paths.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from cell_reconciler.errors import NotHealthy, Refused, StepFailed, Transient, Unreachable
+from cell_reconciler.kinds.compare import compare
+from cell_reconciler.kinds.virtual_machine import codec, devices, metadata, observe, patch, render, xml
+from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.tree import Context
+from cell_reconciler.model.live import Domain
+from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.storage import DiskSource, PoolTarget
+
+_POLL = 0.25  # seconds between two looks at a domain that shuts down
+
+
+def active(domain: Domain | None) -> bool:
+    return domain is not None and domain.active is not None
+
+
+class _Defining(msgspec.Struct, frozen=True, kw_only=True):
+    """Common to both ways to define: the wanted spec, and reading it back."""
+
+    name: str
+    spec: VirtualMachineSpec  # effective
+    sources: dict[str, DiskSource]
+    mark: Mark
+
+    def differing(self, domain: Domain) -> set[str]:
+        """Paths at which the definition differs from the spec."""
+        have = observe.configured(domain, observe.Known(self.spec, self.sources))
+        # Autostart is no part of the XML; it has a step of its own.
+        return {c.path for c in compare(self.spec, have)} - {"spec.autostart"}
+
+    def read_back(self, doors: Any, paths: frozenset[str] | None = None) -> None:
+        domain = doors.libvirt.domain(self.name)
+        if domain is None or domain.inactive is None:
+            raise StepFailed(f"domain {self.name} is not there after it was defined")
+        left = self.differing(domain)
+        left = left if paths is None else left & paths
+        if left:
+            raise StepFailed(
+                f"libvirt made something else of domain {self.name}: {', '.join(sorted(left))}",
+                f"compare with: virsh dumpxml --inactive {self.name}",
+            )
+
+
+class Define(_Defining, frozen=True, kw_only=True):
+    """Make the domain."""
+
+    domain_type: str
+    start_due: bool = False
+
+    def done(self, doors: Any) -> bool:
+        domain = doors.libvirt.domain(self.name)
+        return domain is not None and observe.mark_of(domain) is not None and not self.differing(domain)
+
+    def do(self, doors: Any) -> None:
+        domain = doors.libvirt.domain(self.name)
+        if domain is not None and observe.mark_of(domain) is None:
+            raise Refused(f"domain {self.name} was made by somebody else meanwhile", "plan again")
+        doors.libvirt.define(xml.text(self.tree()))
+        self.read_back(doors)
+
+    def tree(self) -> Any:
+        """What is defined."""
+        note = metadata.Note(mark=self.mark, start_due=self.start_due)
+        return render.domain(self.name, self.spec, self.domain_type, Context(self.sources), note)
+
+
+class Redefine(_Defining, frozen=True, kw_only=True):
+    """Change fields of the definition; a running instance stays as it is."""
+
+    paths: frozenset[str]
+
+    def done(self, doors: Any) -> bool:
+        domain = doors.libvirt.domain(self.name)
+        if domain is None or domain.inactive is None:
+            return False
+        marked = observe.parsed(domain.inactive).note.mark == self.mark
+        return marked and not self.differing(domain) & self.paths
+
+    def do(self, doors: Any) -> None:
+        root = xml.parse(doors.libvirt.dump(self.name))  # with its passwords: they would be lost otherwise
+        names = observe.names_of(observe.parse(root), observe.Known(self.spec, self.sources))
+        patch.apply(root, self.spec, Context(self.sources, names), self.paths, self.mark)
+        doors.libvirt.define(xml.text(root))
+        self.read_back(doors, self.paths)
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Take our mark off: the domain stays, as somebody else's."""
+
+    name: str
+
+    def done(self, doors: Any) -> bool:
+        domain = doors.libvirt.domain(self.name)
+        return domain is None or observe.mark_of(domain) is None
+
+    def do(self, doors: Any) -> None:
+        root = xml.parse(doors.libvirt.dump(self.name))
+        metadata.erase(root)
+        doors.libvirt.define(xml.text(root))
+
+
+class Autostart(msgspec.Struct, frozen=True):
+    """Whether libvirt starts the domain with the host."""
+
+    name: str
+    on: bool
+
+    def done(self, doors: Any) -> bool:
+        domain = doors.libvirt.domain(self.name)
+        return domain is not None and domain.autostart == self.on
+
+    def do(self, doors: Any) -> None:
+        doors.libvirt.set_autostart(self.name, self.on)
+
+
+class Describe(msgspec.Struct, frozen=True):
+    """The description of the running instance."""
+
+    name: str
+    text: str | None
+
+    def done(self, doors: Any) -> bool:
+        domain = doors.libvirt.domain(self.name)
+        if domain is None or domain.active is None:
+            return True
+        return bool(observe.parsed(domain.active).spec.description == self.text)
+
+    def do(self, doors: Any) -> None:
+        doors.libvirt.set_description(self.name, self.text)
+
+
+class MoveInterface(msgspec.Struct, frozen=True):
+    """Put a running interface on another bridge: its tap moves, the guest sees nothing of it."""
+
+    name: str
+    mac: str
+    bridge: str  # the access bridge
+
+    def _find(self, domain: Domain | None) -> Any:
+        if domain is None or domain.active is None:
+            return None
+        macs = {devices.MacAddress().read(e): e for e in xml.parse(domain.active).findall("devices/interface")}
+        return macs.get(self.mac)  # type: ignore[call-overload] # Mac is a str
+
+    def done(self, doors: Any) -> bool:
+        domain = doors.libvirt.domain(self.name)
+        element = self._find(domain)
+        return not active(domain) or (element is not None and bool(devices.BridgeName().read(element) == self.bridge))
+
+    def do(self, doors: Any) -> None:
+        element = self._find(doors.libvirt.domain(self.name))
+        if element is None:
+            raise Transient(f"domain {self.name} has no interface {self.mac} at the moment")
+        codec.child(element, "source").set("bridge", self.bridge)
+        doors.libvirt.update_device(self.name, xml.text(element))
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Start the domain; a note that its first start is due goes with it.
+
+    ``disks``: pool and image of each. One that somebody else has open may be the disk of the same VM elsewhere.
+    """
+
+    name: str
+    disks: tuple[tuple[PoolTarget, str], ...] = ()
+
+    def done(self, doors: Any) -> bool:
+        domain = doors.libvirt.domain(self.name)
+        return active(domain) and not self._due(domain)
+
+    def do(self, doors: Any) -> None:
+        if not active(doors.libvirt.domain(self.name)):
+            self._alone(doors)
+            doors.libvirt.start(self.name)
+        if self._due(doors.libvirt.domain(self.name)):
+            root = xml.parse(doors.libvirt.dump(self.name))
+            metadata.write(root, metadata.read(root)._replace(start_due=False))
+            doors.libvirt.define(xml.text(root))
+
+    def _alone(self, doors: Any) -> None:
+        for target, image in self.disks:
+            users = doors.pool(target).users(image)
+            if users:
+                raise Transient(
+                    f"VM {self.name} is not started: its disk {target.place}/{image} is open at {', '.join(users)}",
+                    "it may run there: stop it first. If that client died, its watch ends after 30 s",
+                )
+
+    def _due(self, domain: Domain | None) -> bool:
+        return bool(domain and domain.inactive and observe.parsed(domain.inactive).note.start_due)
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Shut the guest down: by its agent where one answers, else by ACPI; after ``timeout`` seconds ``force`` counts."""
+
+    name: str
+    timeout: float
+    force: bool = False
+
+    def done(self, doors: Any) -> bool:
+        return not active(doors.libvirt.domain(self.name))
+
+    def do(self, doors: Any) -> None:
+        end = time.monotonic() + self.timeout
+        by_agent = self._agent_answers(doors) and self._ask(doors, "agent")
+        # An agent may take the order and nothing come of it: then the power button, while there is time.
+        if not (by_agent and self._off(doors, end - self.timeout / 2)):
+            self._ask(doors, "acpi")
+        if self._off(doors, end):
+            return
+        if not self.force:
+            raise NotHealthy(
+                f"VM {self.name} did not shut down within {self.timeout:g} s; it is left running",
+                f"shut it down in the guest, set forceStop: true, or power it off: virsh destroy {self.name}",
+            )
+        doors.libvirt.destroy(self.name)
+
+    def _agent_answers(self, doors: Any) -> bool:
+        domain = doors.libvirt.domain(self.name)
+        if domain is None or domain.active is None:
+            return False
+        target = xml.parse(domain.active).find(f"devices/channel/target[@name='{codec.AGENT}']")
+        return target is not None and target.get("state") == "connected"
+
+    def _ask(self, doors: Any, mode: str) -> bool:
+        """Ask the guest to shut down; False when that cannot even be asked (it hangs, its agent is mute)."""
+        try:
+            doors.libvirt.shutdown(self.name, mode)
+        except (StepFailed, Transient, Unreachable):  # whether it is off is read back, and then ``force`` counts
+            return False
+        return True
+
+    def _off(self, doors: Any, end: float) -> bool:
+        """Wait until the domain is off; False when it is still on at ``end``."""
+        while not self.done(doors):
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_POLL)
+        return True
+
+
+class Undefine(msgspec.Struct, frozen=True):
+    """Remove the definition; its disks, NVRAM and TPM state stay."""
+
+    name: str
+
+    def done(self, doors: Any) -> bool:
+        return doors.libvirt.domain(self.name) is None
+
+    def do(self, doors: Any) -> None:
+        domain = doors.libvirt.domain(self.name)
+        if domain is not None and observe.mark_of(domain) is None:
+            raise Refused(f"domain {self.name} is not ours any more", "plan again")
+        if active(domain):
+            raise Transient(f"domain {self.name} runs again; it is not removed while it runs")
+        doors.libvirt.undefine(self.name)

@@ -1,0 +1,250 @@
+"""Disks and interfaces in domain XML: how they are found by name, made, and connected.
+
+Identity is libvirt's user alias ``ua-<name>``, which survives in the inactive XML and in migration. A device that
+we did not make has none: it is known by its handle (target of a disk, MAC of an interface) until ``observe`` finds
+the document's name for it (``Context.names``).
+
+Disks are RAW always. An interface never carries ``<vlan>``: libvirt 9 accepts it on a Linux bridge and then refuses
+to start the domain; each VLAN has a bridge of its own instead, ``br-VM.101``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import string
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cell_reconciler.kinds.virtual_machine.codec import Codec, absent, add, child, drop
+from cell_reconciler.model.fields import UnsetType
+from cell_reconciler.model.quantities import Mac
+from cell_reconciler.model.storage import DiskSource
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+    from cell_reconciler.kinds.virtual_machine.tree import Context
+
+ALIAS = "ua-"  # libvirt keeps an alias of a user only with this prefix
+_PREFIX = {"virtio": "vd", "scsi": "sd"}
+
+
+class NamedDevice(Protocol):
+    """What disks and interfaces have in common."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def boot_order(self) -> int | UnsetType: ...
+
+
+def access_bridge(bridge: str, vlan: Any) -> str:
+    """The bridge that an interface is put on: ``br-VM`` and 101 → ``br-VM.101``."""
+    return bridge if absent(vlan) else f"{bridge}.{vlan}"
+
+
+def alias(element: Element) -> str | None:
+    """The name that we gave a device, None for a device of others."""
+    found = element.find("alias")
+    name = "" if found is None else found.get("name") or ""
+    return name.removeprefix(ALIAS) if name.startswith(ALIAS) else None
+
+
+class Devices(Codec):
+    """A list of devices, by name."""
+
+    tag = ""
+
+    def elements(self, scope: Element) -> list[Element]:
+        return scope.findall(f"devices/{self.tag}")
+
+    def handle(self, element: Element) -> str:
+        """What identifies a device that has no alias of ours."""
+        raise NotImplementedError
+
+    def items(self, scope: Element, context: Context | None = None) -> Iterator[tuple[str, Element]]:
+        """Every device with its name."""
+        names = {} if context is None else context.names
+        for element in self.elements(scope):
+            handle = self.handle(element)
+            yield alias(element) or names.get(handle, handle), element
+
+    def claim(self, scope: Element, names: Mapping[str, str]) -> None:
+        """Give the devices that a document has a name for our alias: what else is known of them may change."""
+        for element in self.elements(scope):
+            name = names.get(self.handle(element))
+            if name is not None and alias(element) is None:
+                child(element, "alias").set("name", ALIAS + name)
+
+    def create(self, scope: Element, name: str) -> Element:
+        """An empty device; its fields are written into it next."""
+        element = add(child(scope, "devices"), self.tag)
+        add(element, "alias", name=ALIAS + name)
+        return element
+
+
+class Disks(Devices):
+    """``<disk device='disk'>``; CD-ROMs, floppies and LUNs are not ours."""
+
+    tag = "disk"
+
+    def elements(self, scope: Element) -> list[Element]:
+        return [e for e in super().elements(scope) if e.get("device", "disk") == "disk"]
+
+    def handle(self, element: Element) -> str:
+        target = element.find("target")
+        return "" if target is None else target.get("dev") or ""
+
+    def create(self, scope: Element, name: str) -> Element:
+        disk = super().create(scope, name)
+        disk.set("device", "disk")
+        add(disk, "driver", name="qemu", type="raw")
+        return disk
+
+
+class Interfaces(Devices):
+    """``<interface>`` of every type, so that one of a foreign type is seen too."""
+
+    tag = "interface"
+
+    def handle(self, element: Element) -> str:
+        return MacAddress().read(element) or ""
+
+    def create(self, scope: Element, name: str) -> Element:
+        interface = super().create(scope, name)
+        interface.set("type", "bridge")
+        return interface
+
+
+class Bus(Codec):
+    """``target/@bus``, and with it the target's name, which must fit the bus."""
+
+    def read(self, scope: Element) -> str:
+        target = scope.find("target")
+        return "" if target is None else target.get("bus") or ""
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        target = child(scope, "target")
+        prefix = _PREFIX[str(value)]
+        target.set("bus", str(value))
+        if not (target.get("dev") or "").startswith(prefix):
+            target.set("dev", self._free(scope, prefix))
+            drop(scope, "address")
+        devices = scope.getparent()
+        if value == "scsi" and devices is not None and devices.find("controller[@type='scsi']") is None:
+            add(devices, "controller", type="scsi", index="0", model="virtio-scsi")
+
+    def _free(self, disk: Element, prefix: str) -> str:
+        devices = disk.getparent()
+        used = {t.get("dev") for t in ([] if devices is None else devices.findall("disk/target"))}
+        letters = string.ascii_lowercase
+        names = itertools.chain(letters, (a + b for a in letters for b in letters))
+        return next(prefix + n for n in names if prefix + n not in used)
+
+
+class Source(Codec):
+    """Where a disk's data is. Reads as a place for people; ``disk_source`` reads it exactly."""
+
+    def read(self, scope: Element) -> str:
+        return place(disk_source(scope))
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        source = context.sources[value]
+        for tag in ("source", "auth", "backingStore"):
+            drop(scope, tag)
+        if source.backend == "rbd":
+            scope.set("type", "network")
+            element = add(scope, "source", protocol="rbd", name=source.image)
+            for monitor in source.monitors:
+                name, port = _host_port(monitor)
+                add(element, "host", name=name, **({"port": port} if port else {}))
+            if source.user:
+                auth = add(element, "auth", username=source.user)
+                add(auth, "secret", type="ceph", uuid=source.secret_uuid)
+        else:
+            scope.set("type", "file")
+            add(scope, "source", file=source.path)
+
+
+def disk_source(disk: Element) -> DiskSource:
+    """The source of a ``<disk>`` as a value; a type that we do not make has its type as ``backend``."""
+    kind, source = disk.get("type") or "", disk.find("source")
+    if source is None:
+        return DiskSource(backend=kind)
+    if kind == "file":
+        return DiskSource(backend="directory", path=source.get("file") or "")
+    if kind == "network" and source.get("protocol") == "rbd":
+        auth = source.find("auth") if disk.find("auth") is None else disk.find("auth")
+        secret = None if auth is None else auth.find("secret")
+        return DiskSource(
+            backend="rbd",
+            image=source.get("name") or "",
+            monitors=tuple(_monitor(h.get("name") or "", h.get("port") or "") for h in source.findall("host")),
+            user="" if auth is None else auth.get("username") or "",
+            secret_uuid="" if secret is None else secret.get("uuid") or "",
+        )
+    return DiskSource(backend=kind, path=source.get("dev") or source.get("name") or source.get("volume") or "")
+
+
+def place(source: DiskSource) -> str:
+    """``/var/lib/…/root.raw``, ``rbd:pool/image``, ``block:/dev/sdb``."""
+    if source.backend == "directory":
+        return source.path
+    return f"{source.backend}:{source.image or source.path}"
+
+
+def _host_port(monitor: str) -> tuple[str, str]:
+    """``10.0.0.1:6789``, ``[fd00::1]:6789``, ``10.0.0.1`` → host and port (empty: the default)."""
+    if monitor.startswith("["):
+        host, _, port = monitor[1:].partition("]")
+        return host, port.lstrip(":")
+    host, colon, port = monitor.partition(":")
+    return (monitor, "") if ":" in port else (host, port if colon else "")
+
+
+def _monitor(host: str, port: str) -> str:
+    if not port:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class _OnBridge(Codec):
+    """Bridge and VLAN together make ``source/@bridge``; either field writes it from both."""
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        source = child(scope, "source")
+        if scope.get("type") != "bridge":
+            scope.set("type", "bridge")
+            source.attrib.clear()
+            drop(scope, "virtualport")
+        source.set("bridge", access_bridge(owner.bridge, owner.vlan))
+
+
+class BridgeName(_OnBridge):
+    """The bridge as libvirt has it; ``observe`` splits it into bridge and VLAN as the document does."""
+
+    def read(self, scope: Element) -> str:
+        source, kind = scope.find("source"), scope.get("type") or ""
+        if kind == "bridge":
+            return "" if source is None else source.get("bridge") or ""
+        where = "" if source is None else source.get("network") or source.get("dev") or ""
+        return f"{kind}:{where}"
+
+
+class Vlan(_OnBridge):
+    """Always read as part of the bridge's name."""
+
+    def read(self, scope: Element) -> None:
+        return None
+
+
+class MacAddress(Codec):
+    """``mac/@address``; libvirt holds it in lower case."""
+
+    def read(self, scope: Element) -> Mac | None:
+        mac = scope.find("mac")
+        return None if mac is None else Mac((mac.get("address") or "").lower())
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        child(scope, "mac").set("address", str(value))

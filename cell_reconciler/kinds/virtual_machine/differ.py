@@ -1,0 +1,89 @@
+"""What differs between a document and a domain: once against what is defined, once against what runs.
+
+A field is settled when both agree with the document. One that is defined rightly and not running so is *pending*:
+it takes effect at the next start. Fields of effect LIVE are changed in the running instance as well, so they are
+never pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from cell_reconciler.kinds.compare import compare
+from cell_reconciler.kinds.contract import World
+from cell_reconciler.kinds.virtual_machine import observe, resolve
+from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
+from cell_reconciler.model.change import FieldChange
+from cell_reconciler.model.document import Document
+from cell_reconciler.model.fields import Effect, given_paths
+from cell_reconciler.model.live import Domain
+from cell_reconciler.model.mark import Mark
+
+
+class Differences(NamedTuple):
+    """By path. ``define`` differs in the definition; ``live`` can be changed in the running instance at once;
+    ``boot`` differs in the running instance and needs a restart. Ignored fields are only in ``fields``."""
+
+    want: VirtualMachineSpec
+    define: dict[str, FieldChange]
+    live: dict[str, FieldChange]
+    boot: dict[str, FieldChange]
+    ignored: tuple[FieldChange, ...]
+
+    @property
+    def any(self) -> bool:
+        return bool(self.define or self.live or self.boot or self.ignored)
+
+    @property
+    def immutable(self) -> tuple[FieldChange, ...]:
+        return tuple(c for c in self.define.values() if c.effect == Effect.IMMUTABLE)
+
+    @property
+    def fields(self) -> tuple[FieldChange, ...]:
+        """Every difference once, in the order of the fields; what needs a restart is pending."""
+        merged = {**self.boot, **self.define, **self.live}
+        paths = [*self.define, *(p for p in (*self.live, *self.boot) if p not in self.define)]
+        fields = (msgspec.structs.replace(merged[path], pending=path in self.boot) for path in dict.fromkeys(paths))
+        return (*fields, *self.ignored)
+
+
+def known(doc: Document, world: World) -> observe.Known:
+    """What the document's words mean on this host."""
+    want = resolve.effective(doc)
+    return observe.Known(want, resolve.sources(want, world), world.pools)
+
+
+def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) -> Differences:
+    """Compare a persistent domain with its document; only owned fields."""
+    words = known(doc, world)
+    adopted = doc.adopts or bool(mark and mark.adopted)
+    named = frozenset(given_paths(doc.given)) if adopted else None
+    have, active = observe.configured(domain, words), observe.running(domain, words)
+    want = words.want
+    if want is None:
+        raise ValueError("a document has a spec")
+
+    def changes(side: VirtualMachineSpec | None) -> Iterable[FieldChange]:
+        if side is None or resolve.same(want, side):
+            return ()
+        found = compare(want, side, named=named, ignored=doc.ignored)
+        return found if not adopted else (c for c in found if not _strangers(c, domain))
+
+    configured, running = list(changes(have)), list(changes(active))
+    apart = [c for c in (*configured, *running) if c.ignored]
+    live = {c.path: c for c in running if not c.ignored and c.effect == Effect.LIVE}
+    boot = {c.path: c for c in running if not c.ignored and c.effect not in (Effect.LIVE, Effect.IMMUTABLE)}
+    define = {c.path: c for c in configured if not c.ignored}
+    return Differences(want, define, live, boot, tuple({c.path: c for c in apart}.values()))
+
+
+def _strangers(change: FieldChange, domain: Domain) -> bool:
+    """Is it a device of an adopted domain that the document does not name and that we did not plug in?"""
+    if change.want is not None or not change.path.endswith("]"):
+        return False
+    name = change.path.rpartition("[")[2].rstrip("]")
+    texts = [text for text in (domain.inactive, domain.active) if text]
+    return not any(name in observe.parsed(text).aliased for text in texts)

@@ -1,0 +1,79 @@
+"""Our element in a domain's ``<metadata>``: the ownership mark, and notes that have to travel with the domain.
+
+::
+
+    <cell:vm xmlns:cell="https://ablestack.io/cell/v1" cpu="host-model" start="due" stop="120s">cell/v1;…</cell:vm>
+
+``cpu`` is the CPU mode that was asked for. libvirt copies the metadata into the instance that it starts, and expands
+``host-model`` there into a long ``custom`` CPU; so the note in the *active* XML is the record of what the instance
+was booted with. ``start="due"``: the domain was made to run once and has not been started yet; the note goes with
+the first start, so that a crash between defining and starting is made good, and a guest's own shutdown is left alone.
+``stop`` and ``force`` are shutdownTimeout and forceStop as of the last definition: a VM whose document is gone is
+stopped as its document said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cell_reconciler.kinds.virtual_machine.codec import child, remove
+from cell_reconciler.model.mark import NAMESPACE, Mark
+from cell_reconciler.model.quantities import Duration
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+TAG = f"{{{NAMESPACE}}}vm"
+
+
+class Note(NamedTuple):
+    """The contents of our element."""
+
+    mark: Mark | None = None
+    cpu: str = ""
+    start_due: bool = False
+    stop: Duration = Duration(120)
+    force: bool = False
+
+
+def read(domain: Element) -> Note:
+    """An empty note for a domain without our element."""
+    element = domain.find(f"metadata/{TAG}")
+    if element is None:
+        return Note()
+    return Note(
+        mark=Mark.parse((element.text or "").strip()),
+        cpu=element.get("cpu") or "",
+        start_due=element.get("start") == "due",
+        stop=_duration(element.get("stop") or ""),
+        force=element.get("force") == "yes",
+    )
+
+
+def _duration(text: str) -> Duration:
+    try:
+        return Duration.parse(text)
+    except ValueError:  # written by hand, or by another version
+        return Note().stop
+
+
+def write(domain: Element, note: Note) -> None:
+    """Replace our element; the metadata of others stay."""
+    erase(domain)
+    metadata = child(domain, "metadata")
+    element = metadata.makeelement(TAG, {}, nsmap={"cell": NAMESPACE})
+    metadata.append(element)
+    element.text = "" if note.mark is None else note.mark.to_text()
+    if note.cpu:
+        element.set("cpu", note.cpu)
+    if note.start_due:
+        element.set("start", "due")
+    element.set("stop", note.stop.to_text())
+    if note.force:
+        element.set("force", "yes")
+
+
+def erase(domain: Element) -> None:
+    """Take our element away: the domain is not ours any more."""
+    for old in domain.findall(f"metadata/{TAG}"):
+        remove(old)

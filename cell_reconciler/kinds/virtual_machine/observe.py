@@ -1,0 +1,227 @@
+"""Domain XML → VirtualMachineSpec, in canonical units and in the words of the document it is compared with.
+
+Two steps. ``parsed`` depends on the XML alone and is remembered by a digest of it: a thousand VMs that did not
+change cost a thousand digests. ``in_words_of`` is cheap and depends on the document: one bridge name may be
+``br-VM`` with VLAN 101, ``pc-q35-7.2`` is what ``q35`` asked for, and a disk's place has a volume's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cell_reconciler.kinds.virtual_machine import devices, metadata, resolve, tree, xml
+from cell_reconciler.kinds.virtual_machine.codec import machine_family
+from cell_reconciler.kinds.virtual_machine.spec import Cpu, Disk, Interface, Machine, VirtualMachineSpec
+from cell_reconciler.model.fields import UNSET
+from cell_reconciler.model.key import Key
+from cell_reconciler.model.live import Domain, Live
+from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.storage import DiskSource, PoolTarget
+
+KIND = "VirtualMachine"
+_REMEMBERED = 20_000  # XML documents; a host has two for each running VM
+_RECENT = 4_000  # of them by their text as well
+
+
+class Parsed(NamedTuple):
+    """What one XML says. Names of devices without our alias are their handles."""
+
+    spec: VirtualMachineSpec
+    sources: dict[str, DiskSource]  # by name of the disk
+    aliased: frozenset[str]  # names of the devices that carry our alias
+    handles: dict[str, str]  # of those: target or MAC → name
+    note: metadata.Note
+
+
+_memory: dict[bytes, Parsed] = {}
+_recent: dict[str, Parsed] = {}  # one pass asks for the same text several times
+
+
+def parsed(text: str) -> Parsed:
+    """The spec of an XML text, remembered."""
+    found = _recent.get(text)
+    if found is None:
+        key = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        found = _memory.get(key)
+        if found is None:
+            found = parse(xml.parse(text))
+            if len(_memory) >= _REMEMBERED:
+                _memory.clear()
+            _memory[key] = found
+        if len(_recent) >= _RECENT:
+            _recent.clear()
+        _recent[text] = found
+    return found
+
+
+def parse(root: Any) -> Parsed:
+    """The spec of a tree."""
+    spec = tree.read(VirtualMachineSpec, root, **dict.fromkeys(resolve.policies(), UNSET))
+    sources, handles = {}, {}
+    for codec in (devices.Disks(), devices.Interfaces()):
+        for name, element in codec.items(root):
+            if devices.alias(element) is not None:
+                handles[codec.handle(element)] = name
+            if codec.tag == "disk":
+                sources[name] = devices.disk_source(element)
+    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root))
+
+
+def mark_of(domain: Domain) -> Mark | None:
+    """Our mark on a domain. One that names another owner is a copy (a clone made by hand): not ours."""
+    text = domain.inactive or domain.active
+    mark = parsed(text).note.mark if text else None
+    return mark if mark and mark.owner == Key(KIND, domain.name) else None
+
+
+class Known(NamedTuple):
+    """What turns raw facts into a document's words."""
+
+    want: VirtualMachineSpec | None  # effective; None: no document
+    sources: Mapping[str, DiskSource] = {}  # of the volumes that the document names
+    pools: Mapping[str, PoolTarget] = {}
+    handles: Mapping[str, str] = {}  # of the definition, for an instance that was started before it had our aliases
+
+
+def names_of(raw: Parsed, known: Known) -> dict[str, str]:
+    """Handles of devices without our alias → the names that the document has for them.
+
+    A device is recognised by what the definition calls it, a disk then by its source or its target, an interface by
+    its MAC or its bridge.
+    """
+    if known.want is None or (len(raw.aliased) == len(raw.spec.disks) + len(raw.spec.interfaces)):
+        return {}
+    names: dict[str, str] = {}
+    for wanted, found in ((known.want.disks, raw.spec.disks), (known.want.interfaces, raw.spec.interfaces)):
+        taken = set(raw.aliased)
+        for same_one in (_same_handle, _same_source, _same_mac, _same_name, _same_bridge):
+            for device in found:
+                if device.name in raw.aliased or device.name in names:
+                    continue
+                match = next((w.name for w in wanted if w.name not in taken and same_one(device, w, raw, known)), None)
+                if match is not None:
+                    names[device.name] = match
+                    taken.add(match)
+    return names
+
+
+def _same_handle(device: Any, want: Any, raw: Parsed, known: Known) -> bool:  # noqa: ARG001 - one signature for all
+    return bool(known.handles.get(device.name) == want.name)
+
+
+def _same_source(device: Any, want: Any, raw: Parsed, known: Known) -> bool:
+    return isinstance(want, Disk) and bool(known.sources.get(want.volume) == raw.sources[device.name])
+
+
+def _same_name(device: Any, want: Any, raw: Parsed, known: Known) -> bool:  # noqa: ARG001 - one signature for all
+    return bool(device.name == want.name)  # a disk called by its target: vda
+
+
+def _same_mac(device: Any, want: Any, raw: Parsed, known: Known) -> bool:  # noqa: ARG001 - one signature for all
+    return isinstance(want, Interface) and bool(device.mac == want.mac)
+
+
+def _same_bridge(device: Any, want: Any, raw: Parsed, known: Known) -> bool:  # noqa: ARG001 - one signature for all
+    return isinstance(want, Interface) and bool(device.bridge == devices.access_bridge(want.bridge, want.vlan))
+
+
+def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
+    """The spec as the document would put it; what differs really, still differs."""
+    spec, want, names = raw.spec, known.want, names_of(raw, known)
+    wanted_disks = {d.name: d for d in want.disks} if want else {}
+    wanted_nics = {n.name: n for n in want.interfaces} if want else {}
+    found_disks = (_disk(d, names.get(d.name, d.name), raw, known, wanted_disks) for d in spec.disks)
+    found_nics = (_interface(n, names.get(n.name, n.name), wanted_nics) for n in spec.interfaces)
+    disks, nics = _ordered(found_disks, wanted_disks), _ordered(found_nics, wanted_nics)
+    machine = spec.machine
+    if want and want.machine.type in ("q35", "pc") and machine_family(machine.type) == want.machine.type:
+        machine = Machine(type=want.machine.type)
+    return msgspec.structs.replace(spec, disks=disks, interfaces=nics, machine=machine)
+
+
+def _ordered(items: Iterator[Any], wanted: Mapping[str, Any]) -> tuple[Any, ...]:
+    """In the order of the document (libvirt sorts disks by target), what it does not name last."""
+    place = {name: index for index, name in enumerate(wanted)}
+    return tuple(sorted(items, key=lambda item: place.get(item.name, len(place))))
+
+
+def _disk(disk: Disk, name: str, raw: Parsed, known: Known, wanted: Mapping[str, Disk]) -> Disk:
+    source, want = raw.sources[disk.name], wanted.get(name)
+    if want and known.sources.get(want.volume) == source:
+        return msgspec.structs.replace(disk, name=name, volume=want.volume)
+    volume = resolve.volume_of(source, known.pools) or disk.volume
+    if want and volume.split("/")[-1] == want.volume.split("/")[-1]:
+        volume = connection(source)  # the right image by another way: other monitors, user or secret
+    return msgspec.structs.replace(disk, name=name, volume=volume)
+
+
+def connection(source: DiskSource) -> str:
+    """A source with everything that it is reached by."""
+    parts = (devices.place(source), ",".join(source.monitors), source.user, source.secret_uuid)
+    return " ".join(part for part in parts if part)
+
+
+def _interface(nic: Interface, name: str, wanted: Mapping[str, Interface]) -> Interface:
+    want = wanted.get(name)
+    base, dot, vlan = nic.bridge.rpartition(".")
+    if dot and vlan.isdigit() and (want is None or want.vlan is not None):
+        return msgspec.structs.replace(nic, name=name, bridge=base, vlan=int(vlan))
+    return nic if name == nic.name else msgspec.structs.replace(nic, name=name)
+
+
+def configured(domain: Domain, known: Known) -> VirtualMachineSpec | None:
+    """The persistent definition; None for a transient domain."""
+    if domain.inactive is None:
+        return None
+    spec = in_words_of(parsed(domain.inactive), known)
+    return msgspec.structs.replace(spec, autostart=domain.autostart)
+
+
+def running(domain: Domain, known: Known) -> VirtualMachineSpec | None:
+    """The running instance, as it was booted and changed since; None when it is not running."""
+    if domain.active is None:
+        return None
+    raw = parsed(domain.active)
+    spec = in_words_of(raw, with_handles(domain, known))
+    return msgspec.structs.replace(spec, autostart=domain.autostart, cpu=_booted_cpu(raw, domain))
+
+
+def with_handles(domain: Domain, known: Known) -> Known:
+    """What the definition calls the devices, for reading the running instance."""
+    return known if domain.inactive is None else known._replace(handles=parsed(domain.inactive).handles)
+
+
+def _booted_cpu(raw: Parsed, domain: Domain) -> Cpu:
+    """The CPU that the instance was started with: libvirt shows host-model expanded to a custom CPU."""
+    mode = raw.note.cpu
+    if not mode and domain.inactive is not None:  # started before we took it over
+        mode = parsed(domain.inactive).spec.cpu.mode
+    cpu = raw.spec.cpu
+    if mode == "host-model" and cpu.mode == "custom":
+        return msgspec.structs.replace(cpu, mode=mode, model=None)
+    return cpu
+
+
+def used(domain: Domain, known: Known) -> frozenset[Key]:
+    """Bridges and volumes that the domain needs, as defined or as running."""
+    keys: set[Key] = set()
+    for text in (domain.inactive, domain.active):
+        if text is None:
+            continue
+        raw = parsed(text)
+        keys.update(Key("Bridge", nic.bridge) for nic in raw.spec.interfaces if ":" not in nic.bridge)
+        volumes = (resolve.volume_of(source, known.pools) for source in raw.sources.values())
+        keys.update(Key("Volume", volume.split("/")[-1]) for volume in volumes if volume)
+    return frozenset(keys)
+
+
+def others(live: Live, name: str) -> Iterator[tuple[str, Parsed]]:
+    """What every other domain of the host is defined as."""
+    for domain in live.domains.values():
+        text = domain.inactive or domain.active
+        if domain.name != name and text:
+            yield domain.name, parsed(text)

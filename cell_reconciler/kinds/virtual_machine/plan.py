@@ -1,0 +1,309 @@
+"""Differences → steps. The only place that decides what is done to a VM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from cell_reconciler.kinds.compare import plain
+from cell_reconciler.kinds.contract import Observed, World
+from cell_reconciler.kinds.virtual_machine import actions, devices, differ, observe, power, resolve, taps
+from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec
+from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Risk, Step, Verb
+from cell_reconciler.model.document import Document, mark_of
+from cell_reconciler.model.fields import Effect, fields_of, given_paths
+from cell_reconciler.model.key import Key
+from cell_reconciler.model.live import Domain
+from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.storage import DiskSource, PoolTarget
+
+Disks = tuple[tuple[PoolTarget, str], ...]  # pool and image of each
+
+
+def plan(want: Document | None, have: Observed | None, world: World) -> Change:
+    """See ``kinds.contract.Kind.plan``."""
+    if want is None:
+        if have is None:
+            raise ValueError("neither declared nor there: nothing to plan")
+        return _remove(have)
+    if have is None:
+        change = _create(want, world)
+    elif have.mark is None and not want.adopts:
+        change = _foreign(want)
+    else:
+        change = _update(want, have, world)
+    return msgspec.structs.replace(change, position=want.position, derived_from=want.derived_from)
+
+
+# -- create, remove --------------------------------------------------------------------------------------------
+
+
+def _create(doc: Document, world: World) -> Change:
+    want = resolve.effective(doc)
+    sources = resolve.sources(want, world)
+    refused = (*_unknown_volumes(want, sources), *_conflicts(doc.key.name, want, sources, world))
+    if refused:
+        return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
+    name, strategy = doc.key.name, want.run_strategy
+    define = actions.Define(
+        name=name,
+        spec=want,
+        sources=sources,
+        mark=mark_of(doc, resolve.digest(want)),
+        domain_type=world.domain_type,
+        start_due=strategy in power.RUNS_ONCE,
+    )
+    steps = [Step(key=doc.key, op="vm.define", text=f"define VM {name}", action=define)]
+    if want.autostart:
+        steps.append(_autostart(doc.key, True))
+    if power.starts_when_created(strategy):
+        steps.append(_start(doc.key, resolve.places(want, world)))
+    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps))
+
+
+def _named(doc: Document) -> tuple[FieldChange, ...]:
+    """What the document says itself, for showing what comes into being."""
+    named = set(given_paths(doc.given))
+    return tuple(
+        FieldChange(
+            path=f"spec.{field.yaml}", have=None, want=plain(getattr(doc.spec, field.name)), effect=field.change
+        )
+        for field in fields_of(VirtualMachineSpec)
+        if f"/spec/{field.yaml}" in named and field.change != Effect.POLICY
+    )
+
+
+def _remove(have: Observed) -> Change:
+    key, domain = have.key, have.detail
+    name = key.name
+    refused = _left_alone(domain)
+    if refused:
+        return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, refused=refused)
+    if have.mark and have.mark.adopted:
+        text = f"give up VM {name}, which was adopted: it stays"
+        step = Step(key=key, op="vm.release", text=text, action=actions.Release(name))
+        return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=(step,))
+    steps = []
+    if actions.active(domain):
+        note = observe.parsed(domain.inactive).note
+        stop = actions.Stop(name, float(note.stop), note.force)
+        steps.append(_stop(key, stop, "it runs, and no document declares it any more"))
+    undefine = Step(
+        key=key,
+        op="vm.undefine",
+        text=f"undefine VM {name} (its disks, NVRAM and TPM state stay)",
+        action=actions.Undefine(name),
+        deletes=True,
+    )
+    return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=(*steps, undefine))
+
+
+def _foreign(doc: Document) -> Change:
+    refusal = Refusal(
+        reason="Foreign",
+        message=f"a domain named {doc.key.name} exists that is not ours",
+        advice="rename one of them, or take it over with the annotation cell/adopt: 'true'",
+    )
+    return Change(key=doc.key, verb=Verb.NONE, refused=(refusal,))
+
+
+# -- update ----------------------------------------------------------------------------------------------------
+
+
+def _update(doc: Document, have: Observed, world: World) -> Change:
+    domain: Domain = have.detail
+    key, alone = doc.key, _left_alone(domain)
+    if domain.inactive is None:
+        return Change(key=key, verb=Verb.UPDATE, refused=alone)
+    found = differ.differences(doc, domain, have.mark, world)
+    act = power.decide(_strategy(doc, found.want, have), domain, observe.parsed(domain.inactive).note.start_due)
+    loose = taps.loose(domain, world.live)
+    settled = not found.any and not loose and act == power.Power.LEAVE
+    if (
+        have.mark
+        and have.mark.flags == _mark(doc, found.want, have).flags
+        and settled
+        and not (alone and _held(doc, found.want, have))
+    ):
+        return Change(key=key, verb=Verb.NONE)
+    want, sources = found.want, resolve.sources(found.want, world)
+    mark = _mark(doc, want, have)
+    restarts = bool(found.boot)  # what differs in the definition alone is right in the instance that runs
+    allowed = restarts and want.update_policy.restart == Restart.ALLOWED
+    fields = _fields(found, domain, act, pending=restarts and not allowed and act != power.Power.STOP)
+    refused = (
+        *_immutable(found.immutable),
+        *(_unknown_volumes(want, sources) if found.define else ()),
+        *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
+    )
+    steps: list[Step] = []
+    if not refused:
+        steps += _defining(key, found, sources, mark, have)
+        steps += _live(key, found, domain)
+        steps += taps.steps(key, loose)
+        steps += _power(key, want, act, resolve.places(want, world), restart=allowed)
+    different = bool(steps or refused or any(not field.ignored for field in fields))
+    verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if different else Verb.NONE
+    if alone and (steps or act != power.Power.LEAVE or _held(doc, want, have)):
+        refused, steps = (*refused, *alone), []
+        verb = Verb.UPDATE if verb == Verb.NONE else verb
+    # The digest is that of what was defined last: what differs from the same spec was changed by somebody else.
+    differs = bool(found.define or found.live or loose) or (
+        act == power.Power.START and want.run_strategy == RunStrategy.ALWAYS
+    )
+    drift = differs and have.mark is not None and have.mark.digest == mark.digest
+    waiting = [f.path for f in fields if f.pending]
+    return Change(
+        key=key,
+        verb=verb,
+        cause=Cause.DRIFT if drift else Cause.SPEC,
+        fields=fields,
+        steps=tuple(steps),
+        refused=refused,
+        notes=(f"takes effect at the next start: {', '.join(waiting)}",) if waiting else (),
+    )
+
+
+def _mark(doc: Document, want: VirtualMachineSpec, have: Observed) -> Mark:
+    return mark_of(doc, resolve.digest(want), adopted=have.mark.adopted if have.mark else True)
+
+
+def _strategy(doc: Document, want: VirtualMachineSpec, have: Observed) -> RunStrategy:
+    """An adopted VM is left on or off as it is, unless its document says otherwise."""
+    adopted = have.mark is None or have.mark.adopted
+    if adopted and "/spec/runStrategy" not in set(given_paths(doc.given)):
+        return RunStrategy.MANUAL
+    return want.run_strategy
+
+
+def _held(doc: Document, want: VirtualMachineSpec, have: Observed) -> bool:
+    """Should it run, while its state keeps it from running?"""
+    return _strategy(doc, want, have) == RunStrategy.ALWAYS
+
+
+def _identities(found: differ.Differences) -> bool:
+    """Did something change that must be unique on the host?"""
+    return any(word in path for path in found.define for word in (".mac", ".volume", "disks[", "interfaces["))
+
+
+def _fields(found: differ.Differences, domain: Domain, act: power.Power, *, pending: bool) -> tuple[FieldChange, ...]:
+    fields = found.fields if pending else tuple(msgspec.structs.replace(f, pending=False) for f in found.fields)
+    if act != power.Power.LEAVE and domain.state in (power.OFF | power.ON):
+        wanted = "running" if act == power.Power.START else "shutoff"
+        if wanted != domain.state:
+            change = FieldChange(path="spec.runStrategy", have=domain.state, want=wanted, effect=Effect.LIVE)
+            fields = (*fields, change)
+    return fields
+
+
+def _defining(
+    key: Key, found: differ.Differences, sources: dict[str, DiskSource], mark: Mark, have: Observed
+) -> Iterable[Step]:
+    paths = frozenset(found.define) - {"spec.autostart"}
+    if paths or have.mark is None or have.mark.flags != mark.flags:
+        redefine = actions.Redefine(name=key.name, spec=found.want, sources=sources, mark=mark, paths=paths)
+        adopt = have.mark is None
+        text = (
+            f"take over VM {key.name}" if adopt else f"define VM {key.name}: {', '.join(sorted(paths)) or 'its mark'}"
+        )
+        yield Step(key=key, op="vm.adopt" if adopt else "vm.redefine", text=text, action=redefine)
+    if "spec.autostart" in found.define:
+        yield _autostart(key, found.want.autostart)
+
+
+def _live(key: Key, found: differ.Differences, domain: Domain) -> Iterable[Step]:
+    if "spec.description" in found.live:
+        text = None if found.want.description is None else str(found.want.description)
+        yield Step(
+            key=key, op="vm.describe", text=f"describe running VM {key.name}", action=actions.Describe(key.name, text)
+        )
+    for nic in found.want.interfaces:
+        path = f"spec.interfaces[{nic.name}]"
+        if f"{path}.bridge" in found.live or f"{path}.vlan" in found.live:
+            bridge = devices.access_bridge(nic.bridge, nic.vlan)
+            yield Step(
+                key=key,
+                op="vm.move-interface",
+                text=f"move interface {nic.name} of running VM {key.name} to {bridge}",
+                action=actions.MoveInterface(key.name, _live_mac(nic.name, found, domain), bridge),
+                risk=Risk.BLIP,
+                why="its guest changes the network",
+            )
+
+
+def _live_mac(name: str, found: differ.Differences, domain: Domain) -> str:
+    """The address that the running interface has: another one may be wanted at the next start."""
+    raw = observe.parsed(domain.active or "")
+    names = observe.names_of(raw, observe.with_handles(domain, observe.Known(found.want)))
+    return next(str(nic.mac) for nic in raw.spec.interfaces if names.get(nic.name, nic.name) == name)
+
+
+def _power(key: Key, want: VirtualMachineSpec, act: power.Power, disks: Disks, *, restart: bool) -> Iterable[Step]:
+    stop = actions.Stop(key.name, float(want.shutdown_timeout), want.force_stop)
+    if act == power.Power.STOP:
+        yield _stop(key, stop, "runStrategy is Halted")
+    elif restart:
+        yield _stop(key, stop, "updatePolicy allows to restart it for the change", restart=True)
+        yield _start(key, disks, restart=True)
+    elif act == power.Power.START:
+        yield _start(key, disks)
+
+
+# -- steps -----------------------------------------------------------------------------------------------------
+
+
+def _start(key: Key, disks: Disks, *, restart: bool = False) -> Step:
+    start = actions.Start(key.name, disks)
+    return Step(key=key, op="vm.start", text=f"start VM {key.name}", action=start, restart=restart)
+
+
+def _stop(key: Key, action: actions.Stop, why: str, *, restart: bool = False) -> Step:
+    force = ", then power it off" if action.force else ""
+    text = f"shut down VM {key.name} (up to {action.timeout:g} s{force})"
+    return Step(key=key, op="vm.stop", text=text, action=action, risk=Risk.CUTS_VM, why=why, restart=restart)
+
+
+def _autostart(key: Key, on: bool) -> Step:
+    text = f"{'start' if on else 'do not start'} VM {key.name} with the host"
+    return Step(key=key, op="vm.autostart", text=text, action=actions.Autostart(key.name, on))
+
+
+# -- refusals --------------------------------------------------------------------------------------------------
+
+
+def _left_alone(domain: Domain) -> tuple[Refusal, ...]:
+    state = power.unsettled(domain)
+    if state is None:
+        return ()
+    reason, message, advice = state
+    return (Refusal(reason=reason, message=message, advice=advice, waiting=True),)
+
+
+def _immutable(changes: tuple[FieldChange, ...]) -> tuple[Refusal, ...]:
+    advice = "set it back, or undefine the VM by hand (virsh undefine --keep-nvram) and let it be made anew"
+    return tuple(
+        Refusal(reason="Immutable", message=f"{c.path} cannot change from {c.have} to {c.want}", advice=advice)
+        for c in changes
+    )
+
+
+def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -> Iterable[Refusal]:
+    for disk in want.disks:
+        if disk.volume not in sources:
+            message = f"disk {disk.name}: it cannot be told where volume {disk.volume} is"
+            yield Refusal(reason="UnknownVolume", message=message, advice="declare the Volume and its StoragePool")
+
+
+def _conflicts(name: str, want: VirtualMachineSpec, sources: dict[str, DiskSource], world: World) -> Iterable[Refusal]:
+    """Identities that another domain of the host has already: libvirt itself accepts all but the UUID."""
+    macs = {nic.mac for nic in want.interfaces}
+    places = {devices.place(source): volume for volume, source in sources.items()}
+    for other, raw in observe.others(world.live, name):
+        taken = [f"the UUID {want.uuid}"] if raw.spec.uuid == want.uuid else []
+        taken += [f"the MAC {nic.mac}" for nic in raw.spec.interfaces if nic.mac in macs]
+        found = (devices.place(source) for source in raw.sources.values())
+        taken += [f"the volume {places[place]}" for place in found if place in places]
+        if taken:
+            message = f"domain {other} has {', '.join(taken)} already"
+            yield Refusal(reason="Conflict", message=message, advice=f"change one of them, or remove domain {other}")

@@ -1,0 +1,133 @@
+"""What a document means on this host: defaults that depend on names, and where its volumes are. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from uuid import UUID, uuid5
+
+import msgspec
+
+from cell_reconciler.kinds.contract import World
+from cell_reconciler.kinds.virtual_machine.spec import Graphics, GraphicsType, Interface, VirtualMachineSpec
+from cell_reconciler.model.document import Document, spec_digest
+from cell_reconciler.model.fields import UNSET, Effect, fields_of
+from cell_reconciler.model.quantities import Mac
+from cell_reconciler.model.storage import DiskSource, PoolTarget, disk_source
+
+# Ours, drawn once: a VM has the same UUID on whichever host it is declared.
+_DOMAINS = UUID("c3ab8f2e-51c0-5d0e-8b7a-61d2c0dece11")
+
+
+def default_uuid(name: str) -> str:
+    """UUID of a VM whose document names none."""
+    return str(uuid5(_DOMAINS, f"cell/{name}"))
+
+
+def default_mac(vm: str, interface: str) -> Mac:
+    """A stable, locally administered unicast address: 52 and 40 bits of a hash.
+
+    QEMU's own range 52:54:00 leaves 24 bits: of 10,000 interfaces three pairs would have the same address.
+    """
+    digest = hashlib.sha256(f"{vm}/{interface}".encode()).digest()
+    return Mac(":".join(["52", *(f"{byte:02x}" for byte in digest[:5])]))
+
+
+# name → (spec as it stands in the document, the effective one): a document is asked several times a pass.
+_effective: dict[str, tuple[VirtualMachineSpec, VirtualMachineSpec]] = {}
+_REMEMBERED = 20_000
+
+
+def effective(doc: Document) -> VirtualMachineSpec:
+    """The spec with every default filled in; None stands for a device or option that is not to be there."""
+    before, found = _effective.get(doc.key.name, (None, None))
+    if before is doc.spec and found is not None:
+        return found
+    if len(_effective) >= _REMEMBERED:
+        _effective.clear()
+    found = _resolved(doc.key.name, doc.spec)
+    _effective[doc.key.name] = (doc.spec, found)
+    return found
+
+
+def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
+    uuid = default_uuid(name) if spec.uuid is UNSET else spec.uuid
+    interfaces = tuple(_interface(name, nic) for nic in spec.interfaces)
+    graphics = Graphics(type=GraphicsType.NONE) if spec.graphics.type == GraphicsType.NONE else spec.graphics
+    full = msgspec.structs.replace(spec, uuid=uuid, interfaces=interfaces, graphics=graphics)
+    return _settled(full)  # type: ignore[no-any-return] # the type of what it is given
+
+
+def _interface(vm: str, nic: Interface) -> Interface:
+    return msgspec.structs.replace(nic, mac=default_mac(vm, nic.name)) if nic.mac is UNSET else nic
+
+
+def _settled(value: Any) -> Any:
+    """UNSET → None, all the way down: what a VM's document leaves out is not there, and that is ours."""
+    if isinstance(value, msgspec.Struct):
+        changes = {}
+        for name in value.__struct_fields__:
+            old = getattr(value, name)
+            new = _settled(old)
+            if new is not old:
+                changes[name] = new
+        return msgspec.structs.replace(value, **changes) if changes else value
+    if isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
+        items = tuple(_settled(item) for item in value)
+        return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
+    return None if value is UNSET else value
+
+
+def digest(spec: VirtualMachineSpec) -> str:
+    """Digest of what stands on the host: policies may change without any writing."""
+    return spec_digest(msgspec.structs.replace(spec, **policies()))
+
+
+@cache
+def policies() -> dict[str, Any]:
+    """The fields without counterpart on the host, with their defaults."""
+    return {f.name: f.default for f in fields_of(VirtualMachineSpec) if f.change == Effect.POLICY}
+
+
+def same(want: VirtualMachineSpec, have: VirtualMachineSpec) -> bool:
+    """Is there no difference that a comparison could find? Much cheaper than comparing field by field."""
+    return bool(want == msgspec.structs.replace(have, **{name: getattr(want, name) for name in policies()}))
+
+
+def place(volume: str, world: World) -> tuple[PoolTarget, str] | None:
+    """Pool and image of a volume: a Volume document's, or ``POOL/NAME`` in a declared pool; None when it is unknown."""
+    doc = world.declared("Volume", volume)
+    pool, _, name = (doc.spec.pool, "", volume) if doc else volume.partition("/")
+    target = world.pools.get(pool)
+    return (target, name) if target and name else None
+
+
+def places(spec: VirtualMachineSpec, world: World) -> tuple[tuple[PoolTarget, str], ...]:
+    """Pool and image of all volumes of a VM that can be told."""
+    return tuple(found for disk in spec.disks if (found := place(disk.volume, world)) is not None)
+
+
+def volume_source(volume: str, world: World) -> DiskSource | None:
+    """How a domain opens a volume; None when it cannot be told where it is."""
+    found = place(volume, world)
+    return disk_source(*found) if found else None
+
+
+def sources(spec: VirtualMachineSpec, world: World) -> dict[str, DiskSource]:
+    """The sources of all volumes of a VM that can be told."""
+    found = {disk.volume: volume_source(disk.volume, world) for disk in spec.disks}
+    return {volume: source for volume, source in found.items() if source is not None}
+
+
+def volume_of(source: DiskSource, pools: Mapping[str, PoolTarget]) -> str | None:
+    """``POOL/NAME`` of a disk's source, whatever the connection; None for a place in no declared pool."""
+    for name, target in pools.items():
+        if target.backend != source.backend:
+            continue
+        place, suffix = (source.image, "") if source.image else (source.path, ".raw")
+        image = place.removeprefix(f"{target.place.rstrip('/')}/").removesuffix(suffix)
+        if image and "/" not in image and place.endswith(f"/{image}{suffix}") and place.startswith(target.place):
+            return f"{name}/{image}"
+    return None

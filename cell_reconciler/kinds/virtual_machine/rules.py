@@ -1,0 +1,198 @@
+"""What a VM's document may not say though it fits the schema: limits, and what must be unique over all documents."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import NamedTuple
+
+from cell_reconciler.kinds.contract import Problem
+from cell_reconciler.kinds.virtual_machine import devices, resolve
+from cell_reconciler.kinds.virtual_machine.codec import machine_family
+from cell_reconciler.kinds.virtual_machine.spec import CpuMode, RunStrategy, VirtualMachineSpec
+from cell_reconciler.model.document import Document
+from cell_reconciler.model.fields import UNSET
+from cell_reconciler.model.key import Key
+from cell_reconciler.model.quantities import Mac
+
+KIND = "VirtualMachine"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}\Z")  # libvirt refuses '/', QEMU files want it short
+_LONGEST_LINK = 15  # IFNAMSIZ less the NUL
+_VCPUS = {"q35": 710, "pc": 255}  # of the newest QEMU in use; an older one says so when it is defined
+_MIB = 2**20
+_MOST_MEMORY = 16 * 2**40
+
+
+def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:
+    """Every rule that the document breaks."""
+    spec: VirtualMachineSpec = doc.spec
+    if not _NAME.match(doc.key.name):
+        yield Problem(
+            pointer="/metadata/name",
+            rule="vm-name",
+            message=f"{doc.key.name!r} is no name for a VM: letters, digits, '.', '_', '-', at most 63",
+        )
+    yield from _board(spec)
+    yield from _unique_names(spec)
+    yield from _boot_order(spec)
+    yield from _bridges(spec, documents)
+    yield from _identities(doc, documents)
+    yield from _console(spec)
+    if spec.autostart and spec.run_strategy == RunStrategy.HALTED:
+        yield Problem(
+            pointer="/spec/autostart",
+            rule="vm-autostart-halted",
+            message="libvirt would start a VM that runStrategy Halted stops again",
+            advice="leave autostart out, or choose another runStrategy",
+        )
+
+
+def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
+    cpu, most = spec.cpu, _VCPUS[machine_family(spec.machine.type)]
+    if cpu.mode == CpuMode.CUSTOM and cpu.model is UNSET:
+        yield Problem(
+            pointer="/spec/cpu/mode",
+            rule="vm-cpu-model",
+            message="mode custom needs cpu.model",
+            advice="name a model: virsh cpu-models x86_64",
+        )
+    if cpu.mode != CpuMode.CUSTOM and cpu.model is not UNSET:
+        yield Problem(
+            pointer="/spec/cpu/model", rule="vm-cpu-model", message=f"cpu.model says nothing with mode {cpu.mode}"
+        )
+    count = cpu.sockets * cpu.cores * cpu.threads
+    if count > most:
+        message = f"{count} vCPUs (sockets x cores x threads) are more than the {most} that {spec.machine.type} has"
+        yield Problem(pointer="/spec/cpu", rule="vm-vcpus", message=message)
+    guest = int(spec.memory.guest)
+    if guest % _MIB or not _MIB <= guest <= _MOST_MEMORY:
+        yield Problem(pointer="/spec/memory/guest", rule="vm-memory", message="memory is whole MiB, from 1MiB to 16TiB")
+
+
+def _unique_names(spec: VirtualMachineSpec) -> Iterator[Problem]:
+    """Over disks and interfaces together: both become libvirt aliases."""
+    first: dict[str, str] = {}
+    for pointer, item in _devices(spec):
+        if item.name in first:
+            message = f"the name {item.name!r} is taken by {first[item.name]}"
+            yield Problem(pointer=f"{pointer}/name", rule="vm-device-name", message=message)
+        first.setdefault(item.name, pointer)
+
+
+def _boot_order(spec: VirtualMachineSpec) -> Iterator[Problem]:
+    first: dict[int, str] = {}
+    for pointer, item in _devices(spec):
+        order = item.boot_order
+        if order is UNSET:
+            continue
+        if order in first:
+            message = f"boot order {order} is taken by {first[order]}"
+            yield Problem(pointer=f"{pointer}/bootOrder", rule="vm-boot-order", message=message)
+        first.setdefault(order, pointer)
+
+
+def _devices(spec: VirtualMachineSpec) -> Iterator[tuple[str, devices.NamedDevice]]:
+    yield from ((f"/spec/disks/{i}", disk) for i, disk in enumerate(spec.disks))
+    yield from ((f"/spec/interfaces/{i}", nic) for i, nic in enumerate(spec.interfaces))
+
+
+def _bridges(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Iterator[Problem]:
+    for index, nic in enumerate(spec.interfaces):
+        pointer = f"/spec/interfaces/{index}"
+        if nic.mac is not UNSET and not Mac(nic.mac).unicast:
+            yield Problem(
+                pointer=f"{pointer}/mac",
+                rule="vm-mac-unicast",
+                message=f"{nic.mac} is a group address; a NIC has a unicast one",
+                advice="clear the lowest bit of the first octet, such as 52:54:00:…",
+            )
+        if nic.vlan is UNSET:
+            continue
+        name = devices.access_bridge(nic.bridge, nic.vlan)
+        if len(name) > _LONGEST_LINK:
+            message = f"the access bridge {name} would have {len(name)} characters; a link has {_LONGEST_LINK}"
+            yield Problem(
+                pointer=f"{pointer}/bridge",
+                rule="vm-bridge-name",
+                message=message,
+                advice="give the bridge a shorter name",
+            )
+        base = documents.get(Key("Bridge", nic.bridge))
+        if base is not None and base.spec.vlan is not UNSET:
+            message = f"Bridge {nic.bridge} is an access bridge of VLAN {base.spec.vlan} itself; VLANs do not nest"
+            yield Problem(pointer=f"{pointer}/vlan", rule="vm-vlan-nested", message=message)
+
+
+def _console(spec: VirtualMachineSpec) -> Iterator[Problem]:
+    try:
+        ipaddress.ip_address(spec.graphics.listen)
+    except ValueError:
+        yield Problem(
+            pointer="/spec/graphics/listen", rule="vm-listen", message=f"{spec.graphics.listen!r} is no IP address"
+        )
+
+
+# -- unique over all documents -----------------------------------------------------------------------------------
+
+
+_NAMED = 3  # in a message
+_Owners = Mapping[str, Mapping[Key, None]]  # claim → who makes it, in the order of the documents
+
+
+class _Claim(NamedTuple):
+    what: str
+    rule: str
+    pointer: str
+
+
+def _claims(doc: Document) -> Iterator[_Claim]:
+    """What belongs to one VM only."""
+    spec = resolve.effective(doc)
+    yield _Claim(f"UUID {spec.uuid}", "vm-uuid-unique", "/spec/uuid")
+    for index, nic in enumerate(spec.interfaces):
+        yield _Claim(f"MAC {nic.mac}", "vm-mac-unique", f"/spec/interfaces/{index}/mac")
+    for index, disk in enumerate(spec.disks):
+        yield _Claim(f"volume {disk.volume}", "vm-volume-unique", f"/spec/disks/{index}/volume")
+
+
+def _identities(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:
+    owners = _owners(documents)
+    seen: set[str] = set()
+    for claim in _claims(doc):
+        users = _others(doc.key, owners.get(claim.what, {}))
+        if users or claim.what in seen:
+            message = f"{claim.what} is used by {users or 'this VM twice'} too"
+            yield Problem(pointer=claim.pointer, rule=claim.rule, message=message)
+        seen.add(claim.what)
+
+
+def _others(own: Key, holders: Mapping[Key, None]) -> str:
+    """The first few by name: thousands may share one, and each of them is told."""
+    named = [str(key) for key in islice((key for key in holders if key != own), _NAMED)]
+    more = len(holders) - (own in holders) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+class _Index(NamedTuple):
+    documents: Mapping[Key, Document]
+    size: int
+    owners: _Owners
+
+
+_last: list[_Index] = []  # of the documents that were checked last: each of them asks for it
+
+
+def _owners(documents: Mapping[Key, Document]) -> _Owners:
+    for index in _last:
+        if index.documents is documents and index.size == len(documents):
+            return index.owners
+    owners: dict[str, dict[Key, None]] = defaultdict(dict)
+    for key, doc in documents.items():
+        if key.kind == KIND:
+            for what in {claim.what for claim in _claims(doc)}:
+                owners[what][key] = None
+    _last[:] = [_Index(documents, len(documents), dict(owners))]
+    return owners

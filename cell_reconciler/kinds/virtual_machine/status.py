@@ -1,0 +1,43 @@
+"""Conditions of a VM beside Ready: what the live state justifies saying."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cell_reconciler.kinds.contract import Observed, World
+from cell_reconciler.kinds.virtual_machine import differ, power
+from cell_reconciler.kinds.virtual_machine.spec import RunStrategy
+from cell_reconciler.model.condition import Condition, Truth
+from cell_reconciler.model.document import Document
+from cell_reconciler.model.live import Domain
+
+
+def conditions(doc: Document, have: Observed | None, world: World) -> Iterator[Condition]:
+    """RestartRequired with the pending paths; Paused, Crashed …; Failed for one that went down by itself."""
+    if have is None or (have.mark is None and not doc.adopts):
+        return
+    domain: Domain = have.detail
+    state = power.unsettled(domain)
+    if state is not None:
+        reason, message, advice = state
+        yield Condition(type=reason, status=Truth.TRUE, reason=reason, message=f"{message} ({advice})")
+    elif domain.state in power.OFF and domain.reason in power.FAILED:
+        yield Condition(
+            type="Failed",
+            status=Truth.TRUE,
+            reason=domain.reason.capitalize(),
+            message=f"domain {domain.name} went down: {domain.reason}",
+        )
+    elif domain.state in power.ON and doc.spec.run_strategy == RunStrategy.HALTED:
+        message = f"domain {domain.name} runs, and runStrategy is Halted"
+        yield Condition(type="StopPending", status=Truth.TRUE, reason="Running", message=message)
+    if domain.inactive is None:
+        return
+    pending = differ.differences(doc, domain, have.mark, world).boot
+    if pending:
+        yield Condition(
+            type="RestartRequired",
+            status=Truth.TRUE,
+            reason="Pending",
+            message=f"takes effect at the next start: {', '.join(pending)}",
+        )

@@ -1,0 +1,85 @@
+"""What is done to a volume. Each action reads before it writes and may be repeated after a crash at any point."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cell_reconciler.drivers import Doors
+from cell_reconciler.model.live import Image
+from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.storage import PoolTarget
+
+
+class VolumeAction(msgspec.Struct, frozen=True, kw_only=True):
+    """Base: an action on the volume ``name`` of a pool."""
+
+    target: PoolTarget
+    name: str
+
+    def image(self, doors: Doors) -> Image | None:
+        return doors.pool(self.target).image(self.name)
+
+
+class Create(VolumeAction, frozen=True, kw_only=True):
+    """A sparse image that has its mark from the first moment."""
+
+    size: int
+    mark: Mark
+    notes: dict[str, str]
+
+    def done(self, doors: Doors) -> bool:
+        image = self.image(doors)
+        held = Mark.parse(image.mark) if image is not None else None
+        return held is not None and held.owner == self.mark.owner
+
+    def do(self, doors: Doors) -> None:
+        doors.pool(self.target).create(self.name, self.size, self.mark, self.notes)
+
+
+class SetMark(VolumeAction, frozen=True, kw_only=True):
+    """Take over an image, or write what has changed beside the mark."""
+
+    mark: Mark
+    notes: dict[str, str]
+
+    def done(self, doors: Doors) -> bool:
+        image = self.image(doors)
+        if image is None or image.mark != self.mark.to_text():
+            return False
+        return all(image.detail.get(key) == value for key, value in self.notes.items())
+
+    def do(self, doors: Doors) -> None:
+        doors.pool(self.target).set_mark(self.name, self.mark, self.notes)
+
+
+class Grow(VolumeAction, frozen=True, kw_only=True):
+    """To ``size`` bytes. A running VM sees the new size after its next start."""
+
+    size: int
+
+    def done(self, doors: Doors) -> bool:
+        image = self.image(doors)
+        return image is not None and image.size >= self.size
+
+    def do(self, doors: Doors) -> None:
+        doors.pool(self.target).grow(self.name, self.size)
+
+
+class Trash(VolumeAction, frozen=True, kw_only=True):
+    """Move the data out of the way, restorable."""
+
+    def done(self, doors: Doors) -> bool:
+        return self.image(doors) is None
+
+    def do(self, doors: Doors) -> None:
+        doors.pool(self.target).trash(self.name)
+
+
+class Remove(VolumeAction, frozen=True, kw_only=True):
+    """Destroy the data."""
+
+    def done(self, doors: Doors) -> bool:
+        return self.image(doors) is None
+
+    def do(self, doors: Doors) -> None:
+        doors.pool(self.target).remove(self.name)

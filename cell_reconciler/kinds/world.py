@@ -1,0 +1,53 @@
+"""Builds the World that planning looks at: what the settings and pool documents say, resolved once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from xml.etree import ElementTree
+
+import msgspec
+
+from cell_reconciler.kinds.contract import World
+from cell_reconciler.model.document import Document
+from cell_reconciler.model.key import Key
+from cell_reconciler.model.live import Live
+from cell_reconciler.model.storage import PoolTarget
+
+
+def pool_targets(documents: Mapping[Key, Document]) -> dict[str, PoolTarget]:
+    """The pools that the documents declare, by StoragePool name."""
+    pools = [doc for key, doc in documents.items() if key.kind == "StoragePool"]
+    if not pools:
+        return {}
+    from cell_reconciler.kinds.storage_pool.target import target
+
+    return {doc.key.name: target(doc) for doc in pools}
+
+
+def domain_type(documents: Mapping[Key, Document], host: str) -> str:
+    """``kvm`` or ``qemu``, as this host's Host document says; ``kvm`` without one."""
+    doc = documents.get(Key("Host", host))
+    return str(doc.spec.domain_type.value) if doc else "kvm"
+
+
+def build(host: str, documents: Mapping[Key, Document], live: Live) -> World:
+    """One World for one observation."""
+    return World(
+        host=host,
+        domain_type=domain_type(documents, host),
+        documents=documents,
+        live=live,
+        pools=pool_targets(documents),
+    )
+
+
+def without_domains(world: World, names: Collection[str]) -> World:
+    """The world as it will be when these domains are gone: neither they nor their vnets use anything any more."""
+    taps: set[str] = set()
+    for name in names:
+        xml = world.live.domains[name].active
+        if xml is not None:
+            taps.update(t.get("dev", "") for t in ElementTree.fromstring(xml).iterfind("devices/interface/target"))
+    domains = {name: domain for name, domain in world.live.domains.items() if name not in names}
+    links = {name: link for name, link in world.live.links.items() if name not in taps}
+    return msgspec.structs.replace(world, live=msgspec.structs.replace(world.live, domains=domains, links=links))

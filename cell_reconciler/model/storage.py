@@ -1,0 +1,54 @@
+"""Where volumes live: the connection facts of a pool, and the disk source that a VM gets from it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PoolTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything needed to reach a pool. Secrets stay in their file: only the path is carried.
+
+    ``backend`` names the driver (``rbd``, ``directory``); a backend uses the fields it knows.
+    """
+
+    name: str  # of the StoragePool document
+    backend: str
+    path: str = ""  # directory
+    monitors: tuple[str, ...] = ()  # rbd: "10.0.0.1:6789" or "10.0.0.1"
+    pool: str = ""
+    namespace: str = ""
+    user: str = ""
+    secret_file: str = ""  # holds the cephx key, base64 as `ceph auth get-key` prints it
+    secret_uuid: str = ""  # of the libvirt secret that we keep
+    conf: str = ""  # a ceph.conf for further client options
+
+    @property
+    def place(self) -> str:
+        """For people and for ``live.Pool.target``."""
+        if self.backend == "rbd":
+            return f"{self.pool}/{self.namespace}" if self.namespace else self.pool
+        return self.path
+
+
+class DiskSource(msgspec.Struct, frozen=True, kw_only=True):
+    """What a domain's ``<disk>`` needs to open a volume."""
+
+    backend: str
+    path: str = ""  # directory: the file
+    image: str = ""  # rbd: POOL[/NAMESPACE]/IMAGE
+    monitors: tuple[str, ...] = ()
+    user: str = ""
+    secret_uuid: str = ""
+
+
+def disk_source(target: PoolTarget, volume: str) -> DiskSource:
+    """The source of a volume in a pool; for a directory, the RAW file ``<path>/<volume>.raw``."""
+    if target.backend == "rbd":
+        return DiskSource(
+            backend="rbd",
+            image=f"{target.place}/{volume}",
+            monitors=target.monitors,
+            user=target.user,
+            secret_uuid=target.secret_uuid,
+        )
+    return DiskSource(backend=target.backend, path=f"{target.path.rstrip('/')}/{volume}.raw")

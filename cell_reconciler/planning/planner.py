@@ -1,0 +1,145 @@
+"""Asks every kind about every resource, applies the gates and orders the steps."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from cell_reconciler.kinds import KINDS, kind
+from cell_reconciler.kinds.contract import Observed, World
+from cell_reconciler.kinds.world import build
+from cell_reconciler.model.change import Cause, Change, Plan, Refusal, Verb
+from cell_reconciler.model.document import Document, Loaded, spec_digest
+from cell_reconciler.model.key import Key
+from cell_reconciler.model.live import Live
+from cell_reconciler.planning import gates
+from cell_reconciler.planning.order import order
+from cell_reconciler.planning.policy import Policy, with_ignore_rules
+from cell_reconciler.planning.prune import prune
+
+
+def make_plan(host: str, loaded: Loaded, live: Live, policy: Policy, only: Collection[Key] | None = None) -> Plan:
+    """The plan for this host. ``only``: consider these keys, what they refer to, and nothing else."""
+    world = build(host, loaded.documents, live)
+    keys = sorted(loaded.documents, key=_rank) if only is None else sorted(_closure(only, world), key=_rank)
+    unknown: dict[Key, str] = {}
+    changes: list[Change] = []
+    refers: dict[Key, tuple[Key, ...]] = {}
+    used: dict[Key, frozenset[Key]] = {}
+    for key in keys:
+        document = with_ignore_rules(loaded.documents[key], policy.ignore)
+        reason = _unknown(document, world)
+        if reason:
+            unknown[key] = reason
+            continue
+        refers[key] = tuple(r.target for r in kind(key.kind).references(document, world.documents))
+        have = kind(key.kind).observe(key.name, world)
+        used[key] = have.refs if have else frozenset()
+        changes.append(_gated(_change(document, have, world), document, policy))
+    if only is None:
+        changes += prune(loaded, world, policy, changes)
+    changes = [gates.settings_known(change, loaded.settings_known) for change in changes]
+    changes = [_dependable(c, refers.get(c.key, ()), unknown, changes, world) for c in changes]
+    for change in changes:
+        if change.cause == Cause.PRUNE and change.steps:
+            gone = kind(change.key.kind).observe(change.key.name, world)
+            used[change.key] = gone.refs if gone else frozenset()
+    steps, edges = order(changes, refers, used)
+    return Plan(
+        host=host,
+        changes=tuple(changes),
+        steps=steps,
+        edges=edges,
+        unknown=unknown,
+        foreign=tuple(_foreign(world)) if only is None else (),
+    )
+
+
+def live_digest(live: Live) -> str:
+    """Moves when anything observed moves, but for the free space of pools, which moves all the time."""
+    pools = {n: msgspec.structs.replace(p, available=None, capacity=None) for n, p in live.pools.items()}
+    live = msgspec.structs.replace(live, pools=pools)
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(live, order="sorted")).hexdigest()
+
+
+def _rank(key: Key) -> tuple[int, Key]:
+    return list(KINDS).index(key.kind), key
+
+
+def _closure(only: Collection[Key], world: World) -> set[Key]:
+    """The keys and everything that they refer to, as far as it is declared."""
+    found: set[Key] = set()
+    queue = [key for key in only if key in world.documents]
+    while queue:
+        key = queue.pop()
+        if key in found:
+            continue
+        found.add(key)
+        refs = kind(key.kind).references(world.documents[key], world.documents)
+        queue += [r.target for r in refs if r.target in world.documents]
+    return found
+
+
+def _unknown(document: Document, world: World) -> str:
+    """Why nothing can be said about a resource; empty when its sources answered."""
+    of = kind(document.key.kind)
+    sources = of.sources_of(document, world.documents) if hasattr(of, "sources_of") else of.sources
+    scope = of.scope_of(document) if hasattr(of, "scope_of") else ""
+    for source in sorted(sources):
+        gap = world.live.gap(source, scope)
+        if gap is not None:
+            return f"{source} is unreachable: {gap.reason}"
+    return ""
+
+
+def _change(document: Document, have: Observed | None, world: World) -> Change:
+    change = kind(document.key.kind).plan(document, have, world)
+    drift = have is not None and have.mark is not None and have.mark.digest == spec_digest(document.spec)
+    cause = Cause.DRIFT if drift and change.fields else change.cause
+    return msgspec.structs.replace(change, cause=cause, position=document.position, derived_from=document.derived_from)
+
+
+def _gated(change: Change, document: Document, policy: Policy) -> Change:
+    key = change.key
+    if key in policy.suspended:
+        return gates.suspended(change, policy.suspended[key])
+    if key in policy.fighting:
+        return gates.fighting(change, policy.fighting[key])
+    if key in policy.rolled_back:
+        return gates.rolled_back(change)
+    return gates.permission(gates.protected(change, document), policy.allow)
+
+
+def _dependable(
+    change: Change, refs: Iterable[Key], unknown: dict[Key, str], changes: list[Change], world: World
+) -> Change:
+    """A change whose dependency is neither there nor coming waits for it."""
+    if not change.steps or change.verb == Verb.DELETE:
+        return change
+    coming = {c.key for c in changes if c.steps}
+    foreign = {c.key for c in changes if any(r.reason == "Foreign" for r in c.refused)}
+    for ref in refs:
+        if ref in unknown:
+            reason = unknown[ref]
+        elif ref in foreign:
+            reason = "it is declared, and what has that name is not ours"
+        elif ref in coming or kind(ref.kind).exists(ref.name, world.live) or _settings(ref):
+            continue
+        else:
+            reason = "it does not exist and cannot be made now"
+        refusal = Refusal(reason="DependencyNotReady", message=f"needs {ref}: {reason}", waiting=True)
+        return gates.refuse(change, refusal)
+    return change
+
+
+def _settings(key: Key) -> bool:
+    return not kind(key.kind).sources
+
+
+def _foreign(world: World) -> Iterable[Key]:
+    for name in KINDS:
+        for obj in sorted(kind(name).foreign(world.live)):
+            if Key(name, obj) not in world.documents:
+                yield Key(name, obj)

@@ -1,0 +1,32 @@
+"""``make bench``: all figures of the README, each beside its floor."""
+
+from __future__ import annotations
+
+import sys
+
+from cell_reconciler.lab import Lab
+from tests.bench import offline
+
+
+def on_host() -> None:
+    with Lab.up(name="bench", kernel="namespace") as lab:
+        argv = [sys.executable, "-m", "tests.bench.on_host", str(lab.share / "specs")]
+        code = lab.popen(argv).wait()
+        if code:
+            raise SystemExit(code)
+
+
+BENCHES = {"startup": offline.startup, "specs": offline.specs, "host": on_host}
+
+
+def main(names: list[str]) -> int:
+    for name in names or list(BENCHES):
+        if name not in BENCHES:
+            print(f"{name!r} is not a benchmark; there are {', '.join(BENCHES)}", file=sys.stderr)
+            return 2
+        BENCHES[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,31 @@
+"""Wall clock of whole processes, and a table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+ROWS: list[tuple[str, str, str, str]] = []
+
+
+def seconds(argv: Sequence[str], repeat: int = 3, ok: Sequence[int] = (0,)) -> float:
+    """Best of ``repeat`` runs. Raises RuntimeError when a run ends with another code than ``ok``."""
+    best = float("inf")
+    for _ in range(repeat):
+        started = time.monotonic()
+        done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+        best = min(best, time.monotonic() - started)
+        if done.returncode not in ok:
+            raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}: {done.stderr.decode()[-2000:]}")
+    return best
+
+
+def row(what: str, ours: str, floor: str, wanted: str) -> None:
+    """One line of the table, printed at once."""
+    ROWS.append((what, ours, floor, wanted))
+    print(f"{what:<52} {ours:>14} {floor:>22}   wanted {wanted}", flush=True)
+
+
+CELLCTL = [sys.executable, "-m", "cell_reconciler.cli"]

@@ -1,0 +1,130 @@
+"""Undoing a change of the management path where it is made of bonds, VLANs and bridges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from cell_reconciler.converge.confirm import begin, guarded, pending_path
+from cell_reconciler.converge.revert import revert
+from cell_reconciler.model.document import Document
+from tests.network import NetworkHost, document, ip, isolated
+
+pytestmark = pytest.mark.kernel
+
+MOVING = ("bond_active_slave", "bond_primary_reselect")
+MGMT = document("Bridge/br-MGMT", {"uplink": "bond0", "vlan": 20, "addresses": ["10.10.0.11/24", "fd00::11/64"]})
+BOND = document("Bond/bond0", {"members": ["eno1", "eno2"]})
+CHANGES: dict[str, list[Document]] = {
+    "another VLAN": [BOND, document("Bridge/br-MGMT", {**MGMT.given["spec"], "vlan": 30})],
+    "no VLAN": [BOND, document("Bridge/br-MGMT", {"uplink": "bond0", "addresses": ["10.11.0.11/24"], "mtu": 1400})],
+    "another bond": [
+        document("Bond/bond0", {"members": ["eno2"], "mode": "balance-rr", "miimon": 50}),
+        MGMT,
+        document("Bond/bond1", {"members": ["eno1"]}),
+    ],
+    "nothing": [document("Bridge/br-X")],
+}
+
+
+def facts(host: NetworkHost) -> dict[str, Any]:
+    """All links without what is another number or another moment after they were made anew."""
+    found = {}
+    for name, link in host.live().links.items():
+        data = {key: value for key, value in link.data.items() if key not in MOVING}
+        found[name] = msgspec.structs.replace(link, index=0, carrier=True, data=data, port={})
+    return found
+
+
+def routes() -> list[str]:
+    return sorted(f"{ip('route show default')}{ip('-6 route show default')}".split("\n"))
+
+
+def there_and_back(host: NetworkHost, state: Path, *after: Document) -> None:
+    """Make the change under a guard that has time, then undo it."""
+    before, ways = facts(host), routes()
+    plan = host.plan(*after, prune=True)
+    keys = guarded(plan, host.live())
+    assert keys
+    keys |= {step.key for step in plan.steps if step.key.kind in ("Bond", "Bridge")}
+    watch = begin(state, plan, keys, host.doors, timeout=3000)
+    for step in plan.steps:
+        if not step.action.done(host.doors):
+            step.action.do(host.doors)
+    assert facts(host) != before
+    assert revert(state, host.doors) == []
+    now = facts(host)
+    assert now.keys() == before.keys()
+    assert [(now[name], before[name]) for name in before if now[name] != before[name]] == []
+    assert routes() == ways
+    assert not pending_path(state).exists()
+    assert revert(state, host.doors) is None
+    assert watch.guard.wait(60) == 0
+
+
+def nics() -> None:
+    for name in ("eno1", "eno2"):
+        ip(f"link add {name} type dummy")
+
+
+@pytest.mark.parametrize("after", CHANGES.values(), ids=CHANGES)
+def test_a_bond_with_a_vlan(tmp_path: Path, after: list[Document]) -> None:
+    @isolated
+    def test() -> None:
+        nics()
+        host = NetworkHost()
+        host.converge(MGMT, BOND)
+        ip("link add vnet0 type dummy")  # of somebody else, as a VM's tap is
+        ip("link set vnet0 master br-MGMT up")
+        ip("route add default via 10.10.0.1 metric 100")
+        ip("-6 route add default via fd00::1 metric 100")
+        if after == CHANGES["nothing"]:
+            ip("link set vnet0 nomaster")  # else the bridge would not be deleted
+        there_and_back(host, tmp_path, *after)
+
+    test()
+
+
+@isolated
+def _from_a_nic(state: Path) -> None:
+    nics()
+    ip("link set eno1 up")
+    ip("address add 10.10.0.11/24 dev eno1")
+    ip("route add default via 10.10.0.1")
+    there_and_back(NetworkHost(), state, document("Bridge/br-MGMT", {"uplink": "eno1", "addresses": ["10.10.0.11/24"]}))
+
+
+def test_a_first_bridge_on_a_nic_with_the_address(tmp_path: Path) -> None:
+    _from_a_nic(tmp_path)
+
+
+@isolated
+def _to_a_bond(state: Path) -> None:
+    """The kinds cannot plan this one backwards (bridge and bond wait for each other): the facts have to do it."""
+    nics()
+    host = NetworkHost()
+    spec = {"uplink": "eno1", "addresses": ["10.10.0.11/24"]}
+    host.converge(document("Bridge/br-MGMT", spec))
+    there_and_back(host, state, BOND, document("Bridge/br-MGMT", {**spec, "uplink": "bond0"}))
+
+
+def test_from_a_nic_to_a_bond_of_it(tmp_path: Path) -> None:
+    _to_a_bond(tmp_path)
+
+
+@isolated
+def _adopted(state: Path) -> None:
+    nics()
+    ip("link add br-MGMT type bridge")
+    ip("link set eno1 master br-MGMT up")
+    ip("link set br-MGMT up")
+    ip("address add 10.10.0.11/24 dev br-MGMT")
+    spec = {"uplink": "eno2", "mtu": 1400, "addresses": ["10.10.0.11/24", "10.12.0.11/24"]}
+    there_and_back(NetworkHost(), state, document("Bridge/br-MGMT", spec, adopt=True))
+
+
+def test_an_adopted_bridge_is_not_ours_afterwards(tmp_path: Path) -> None:
+    _adopted(tmp_path)

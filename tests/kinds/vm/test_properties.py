@@ -1,0 +1,117 @@
+"""Any valid spec: renders to valid XML that reads back as itself, and patches any other into itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from cell_reconciler.kinds.compare import compare
+from cell_reconciler.kinds.virtual_machine import observe, patch, resolve, xml
+from cell_reconciler.kinds.virtual_machine.tree import Context
+from cell_reconciler.model.document import Document
+from cell_reconciler.model.key import Key
+from cell_reconciler.model.live import Domain
+from cell_reconciler.model.mark import Mark
+from tests.kinds.vm.make import VM, pool, vm, world
+from tests.kinds.vm.schema import domain_schema, rendered
+
+POOL = pool("local", "/var/lib/libvirt/images/cell")
+_names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,8}", fullmatch=True)
+_printable = st.text(st.characters(min_codepoint=32, max_codepoint=0xD7FF), min_size=1, max_size=30)
+
+
+def _optional(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+_cpu = st.one_of(
+    _optional(sockets=st.integers(1, 4), cores=st.integers(1, 4), threads=st.integers(1, 2)),
+    st.just({"mode": "host-passthrough"}),
+    st.just({"mode": "custom", "model": "EPYC"}),
+)
+_disk = _optional(
+    bus=st.sampled_from(["virtio", "scsi"]),
+    cache=st.sampled_from(["none", "writeback", "writethrough", "directsync", "unsafe"]),
+    discard=st.sampled_from(["unmap", "ignore"]),
+    bootOrder=st.integers(1, 100),
+)
+_nic = _optional(
+    vlan=st.integers(1, 4094),
+    model=st.sampled_from(["virtio", "e1000", "e1000e", "rtl8139"]),
+    bootOrder=st.integers(101, 200),
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> Document:
+    """A VirtualMachine named ``any`` that passes ``check``."""
+    names = draw(st.lists(_names, max_size=6, unique=True))
+    cut = draw(st.integers(0, len(names)))
+    disks = [{"name": n, "volume": f"local/{n}", **draw(_disk)} for n in names[:cut]]
+    nics = [{"name": n, "bridge": draw(st.sampled_from(["br-VM", "br0"])), **draw(_nic)} for n in names[cut:]]
+    orders = [d["bootOrder"] for d in (*disks, *nics) if "bootOrder" in d]
+    assume(len(orders) == len(set(orders)))
+    spec = draw(
+        _optional(
+            description=_printable,
+            cpu=_cpu,
+            machine=st.sampled_from([{"type": "q35"}, {"type": "pc"}, {"type": "pc-q35-7.2"}]),
+            boot=_optional(initrd=st.just("/i"), cmdline=st.just("a=b c")).map(lambda b: {"kernel": "/k", **b}),
+            graphics=st.sampled_from([{"type": "none"}, {"type": "vnc", "listen": "0.0.0.0"}]),
+            serialConsole=st.booleans(),
+            guestAgent=st.booleans(),
+            rng=st.booleans(),
+            clock=st.just({"kvmClock": False}),
+            runStrategy=st.sampled_from(["Always", "Once", "Manual", "Halted"]),
+        )
+    )
+    guest = {"guest": f"{draw(st.integers(1, 2**20))}MiB"}
+    doc = vm("any", memory=guest, disks=disks, interfaces=nics, **spec)
+    problems = list(VM.check(doc, {doc.key: doc}))
+    assume(not problems)
+    return doc
+
+
+def _tree(doc: Document) -> Any:
+    return rendered(VM.plan(doc, None, world(POOL, doc)))
+
+
+def _known(doc: Document) -> observe.Known:
+    around = world(POOL, doc)
+    return observe.Known(resolve.effective(doc), resolve.sources(doc.spec, around), around.pools)
+
+
+@given(specs())
+def test_a_valid_spec_renders_to_valid_xml_that_reads_as_itself(doc: Document) -> None:
+    root, known = _tree(doc), _known(doc)
+    domain_schema().assertValid(root)
+    assert compare(known.want, observe.in_words_of(observe.parse(root), known)) == ()
+
+
+@given(specs())
+def test_what_is_defined_as_declared_needs_nothing(doc: Document) -> None:
+    text = xml.text(_tree(doc))
+    domain = Domain(uuid="", name="any", state="shutoff", inactive=text, active=None)
+    live = world(POOL, doc).live
+    around = world(POOL, doc, live=type(live)(host="h1", domains={"any": domain}))
+    have = VM.observe("any", around)
+    assert have is not None
+    change = VM.plan(doc, have, around)
+    assert change.fields == () or [f.path for f in change.fields] == ["spec.runStrategy"]
+    assert {step.op for step in change.steps} <= {"vm.start"}
+
+
+@given(specs(), specs())
+def test_patching_one_spec_into_another_gives_the_other(before: Document, after: Document) -> None:
+    root, known, want = _tree(before), _known(after), resolve.effective(after)
+    stranger = root.makeelement("stranger", {"keep": "me"})
+    root.find("devices").append(stranger)
+    changes = compare(want, observe.in_words_of(observe.parse(root), known))
+    mark = Mark(Key("VirtualMachine", "any"), "0")
+    patch.apply(root, want, Context(known.sources), {c.path for c in changes}, mark)
+    assert compare(want, observe.in_words_of(observe.parse(root), known)) == ()
+    assert stranger.getparent() is root.find("devices")
+    stranger.getparent().remove(stranger)
+    domain_schema().assertValid(root)

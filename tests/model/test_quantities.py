@@ -1,0 +1,69 @@
+"""Quantities: what people write, what is refused, and that canonical spelling reads back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cell_reconciler.model.key import Key
+from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.quantities import Bytes, Duration, Mac
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("0B", 0), ("512MiB", 2**29), ("8Gi", 2**33), ("8GiB", 2**33), ("3KiB", 3072)]
+)
+def test_sizes_are_binary(text: str, size: int) -> None:
+    assert Bytes.parse(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["8GB", "8G", "8", "8 GiB", "-1GiB", "1.5GiB", "", "GiB", "08GiB", "8gib", "8GiB\n", "٨GiB"]
+)
+def test_ambiguous_sizes_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a size"):
+        Bytes.parse(text)
+
+
+@given(st.integers(min_value=0, max_value=2**60))
+def test_sizes_read_back(size: int) -> None:
+    assert Bytes.parse(Bytes(size).to_text()) == size
+
+
+@given(st.integers(min_value=0, max_value=10**9))
+def test_durations_read_back(millis: int) -> None:
+    assert Duration.parse(Duration(millis / 1000).to_text()) == pytest.approx(millis / 1000)
+
+
+@pytest.mark.parametrize("text", ["60", "1.5s", "1 s", "s", "1w", "-1s"])
+def test_durations_have_a_unit(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        Duration.parse(text)
+
+
+def test_mac_is_lower_case_and_knows_multicast() -> None:
+    assert Mac.parse("52:54:00:AA:BB:CC") == "52:54:00:aa:bb:cc"
+    assert Mac.parse("52:54:00:aa:bb:cc").unicast
+    assert not Mac.parse("53:54:00:aa:bb:cc").unicast
+
+
+@pytest.mark.parametrize(
+    "text", ["52:54:00:aa:bb", "52-54-00-aa-bb-cc", "52:54:00:aa:bb:cg", "525400aabbcc", "52:54:00:aa:bb:cc\n"]
+)
+def test_bad_macs_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a MAC"):
+        Mac.parse(text)
+
+
+@given(st.booleans(), st.booleans(), st.from_regex(r"[A-Za-z0-9_.:-]{1,63}", fullmatch=True))
+def test_marks_read_back_and_fit_an_alias(adopted: bool, derived: bool, name: str) -> None:
+    mark = Mark(Key("VirtualMachine", name), "0123456789abcdef", adopted=adopted, derived=derived)
+    assert Mark.parse(mark.to_text()) == mark
+    assert len(mark.to_text().encode()) <= 255
+
+
+@given(st.text())
+def test_what_people_write_is_no_mark(text: str) -> None:
+    mark = Mark.parse(text)
+    assert mark is None or mark.to_text() == text
