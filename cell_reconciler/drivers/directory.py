@@ -4,7 +4,7 @@ What is ours is written in ``.cell/`` beside the files, each record bound to the
 
     demo.raw                 the data
     .cell/demo.json          mark and notes of demo.raw
-    .cell/demo.tmp           a file that is being made; it gets its name by a link once all else is on disk
+    .cell/demo.tmp           a file that is being made; it gets its name once all else is on disk
     .cell/.pool.json         mark of the directory itself, when we made it (no volume's name starts with a dot)
     .cell/trash/demo.1.raw   with its record; to restore it, move it back and adopt it
     .cell/lock               held (flock) by whoever writes, so that hosts can share a directory
@@ -118,6 +118,7 @@ class DirectoryDoor:
                 if self._may_go(root, cell, name):
                     self._writes.add("directory.remove")
                     os.unlink(name + SUFFIX, dir_fd=root)
+                    files.unlink(cell, f"{name}.tmp")
                     files.unlink(cell, f"{name}.json")
 
         self._writing(work)
@@ -127,6 +128,7 @@ class DirectoryDoor:
             with self._locked() as (root, cell):
                 if self._may_go(root, cell, name):
                     self._writes.add("directory.trash")
+                    files.unlink(cell, f"{name}.tmp")
                     files.to_trash(root, cell, name)
 
         self._writing(work)
@@ -237,8 +239,8 @@ class DirectoryDoor:
             os.ftruncate(fd, size)
             os.fsync(fd)
             files.write(cell, f"{name}.json", Record.make(mark, files.identity(fd), notes))
-        made = files.link(cell, f"{name}.tmp", root, name + SUFFIX)
-        files.unlink(cell, f"{name}.tmp")
+        made = files.give_name(cell, f"{name}.tmp", root, name + SUFFIX)
+        files.unlink(cell, f"{name}.tmp")  # where the name was taken
         os.fsync(root)
         os.fsync(cell)
         return made

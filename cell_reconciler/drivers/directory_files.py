@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import fcntl
 import os
 import struct
@@ -17,6 +19,8 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NOFOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 _GETVERSION = 0x80087601  # FS_IOC_GETVERSION of linux/fs.h: tells a reused inode number from the first one
 _OFD_GETLK = 36  # F_OFD_GETLK of linux/fcntl.h
+_LIBC = ctypes.CDLL(None, use_errno=True)  # for renameat2, which Python has not
+_NOREPLACE = 1  # RENAME_NOREPLACE of linux/fs.h
 _FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, pid
 _QEMU_LOCKS = (100, 200)  # start and length of the bytes on which QEMU's file driver says what it has open
 
@@ -88,13 +92,23 @@ def write(cell: int, name: str, record: Record) -> None:
     os.fsync(cell)
 
 
-def link(source: int, name: str, target: int, new: str) -> bool:
-    """Give a file a second name; False when that is taken: nothing is ever replaced."""
-    try:
-        os.link(name, new, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-    except FileExistsError:
-        return False
-    return True
+def give_name(source: int, name: str, target: int, new: str) -> bool:
+    """Move a file to its name; False when that is taken: nothing is ever replaced.
+
+    In one step where the file system can, so that a run that is killed leaves one name. NFS cannot: there the file
+    has both names for a moment, and the first one goes with the next change of the volume.
+    """
+    if _LIBC.renameat2(source, os.fsencode(name), target, os.fsencode(new), _NOREPLACE) == 0:
+        return True
+    error = ctypes.get_errno()
+    if error not in (errno.EINVAL, errno.ENOSYS, errno.EEXIST):
+        raise OSError(error, os.strerror(error), new)
+    with suppress(FileExistsError):
+        if error != errno.EEXIST:
+            os.link(name, new, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+            unlink(source, name)
+            return True
+    return False
 
 
 def unlink(directory: int, name: str) -> None:

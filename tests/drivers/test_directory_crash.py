@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cell_reconciler.drivers import Writes
+from cell_reconciler.drivers import Writes, directory_files
 from cell_reconciler.drivers.directory import DirectoryDoor, open_pool
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.mark import Mark
@@ -96,11 +96,15 @@ def crashes(tmp_path: Path, what: str, prepare: str = "") -> list[Path]:
     raise AssertionError("it never came to its end")
 
 
-def test_create(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flag", [1, 1 << 30], ids=["in one step", "as on NFS"])
+def test_create(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: int) -> None:
+    monkeypatch.setattr(directory_files, "_NOREPLACE", flag)  # the kernel answers EINVAL to the second one
     for path in crashes(tmp_path, "create"):
         pool = door(path)
         image = pool.image("demo")
         assert image is None or (image.mark, image.size) == (MARK.to_text(), 2**20), "visible before it was finished"
+        if flag == 1 and image is not None:
+            assert (path / "demo.raw").stat().st_nlink == 1, "a finished volume needs no later step"
         act(pool, "create")
         image = pool.image("demo")
         assert image is not None
