@@ -115,7 +115,9 @@ def _read(text: str, file: str, offset: int, parsed: Parsed) -> int | None:
         mark = error.problem_mark or error.context_mark
         if mark is not None:
             reader.last = mark
-        reader.note(reader.last, "syntax", *_syntax(error, text))
+        # libyaml from 0.2.6 on gives up at 1000 levels before it tells of the 51st.
+        rule = "depth" if "maximum nesting depth" in (error.problem or "") else "syntax"
+        reader.note(reader.last, rule, *_syntax(error, text))
     except yaml.reader.ReaderError as error:
         place = _unreadable(text)
         at = Position(file, place[0] + 1 + offset, place[1] + 1)

@@ -46,9 +46,9 @@ SCALARS = {
 
 # bytes → the rules and places that are found, all of them
 HOSTILE: dict[str, tuple[bytes, list[str]]] = {
-    "brackets": (b"[" * 100_000, ["1:51 depth"]),
+    "brackets": (b"[" * 500, ["1:51 depth"]),
     "sequences in sequences": (b"- " * 50_000 + b"x", ["1:101 depth"]),
-    "braces": (b"{" * 100_000, ["1:2 key-type"]),
+    "braces": (b"{" * 500, ["1:2 key-type"]),
     "mappings in mappings": (b"{a: " * 60, ["1:201 depth"]),
     "explicit keys": (b"? " * 50_000, ["1:3 key-type"]),
     "quotes": (b'"' * 100_001, ["1:3 syntax"]),
@@ -76,6 +76,12 @@ HOSTILE: dict[str, tuple[bytes, list[str]]] = {
         ["2:1 syntax", "4:1 duplicate-key", "7:1 syntax"],
     ),
 }
+
+
+@pytest.mark.parametrize("opening", ["[", "{"])
+def test_deeper_than_the_parser_itself_reads(opening: str) -> None:
+    (error,) = parse(opening.encode() * 100_000, "f").errors
+    assert error.rule in ("depth", "key-type"), "which one depends on the version of libyaml"
 
 
 def value_of(text: str) -> Any:
