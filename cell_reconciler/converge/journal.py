@@ -81,7 +81,8 @@ class JournalWriter:
 
     def begin(self, index: int, step: Step) -> None:
         grave = step.deletes or step.risk > Risk.NONE
-        self.write({"event": "begin", "step": index, "key": str(step.key), "op": step.op, "text": step.text}, sync=grave)
+        record = {"event": "begin", "step": index, "key": str(step.key), "op": step.op, "text": step.text}
+        self.write(record, sync=grave)
 
     def end(self, outcome: Outcome) -> None:
         self.write({"event": "end", "step": outcome.step, "result": outcome.result, "error": outcome.error})
