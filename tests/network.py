@@ -68,7 +68,7 @@ class NetworkHost:
         self.doors = Doors()
 
     def live(self) -> Live:
-        return Live(host=HOST, **self.doors.netlink.observe())
+        return Live(host=HOST, **self.doors.netlink.observe(), **self.doors.nftables.observe())
 
     def plan(self, *documents: Document, prune: bool = False) -> Plan:
         return plan_of(documents, self.live(), prune=prune)
@@ -106,6 +106,12 @@ def ops(plan: Plan) -> list[str]:
     return [step.op for step in plan.steps]
 
 
+def own_network() -> None:
+    """From here on this thread is in a network namespace of its own. Not for the process that runs the tests."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
 def isolated(test: Callable[..., None]) -> Callable[..., None]:
     """Run a test in a network namespace of its own: a fork that nothing comes back from but its failure."""
 
@@ -119,8 +125,7 @@ def isolated(test: Callable[..., None]) -> Callable[..., None]:
             code = 1
             try:
                 os.close(reader)
-                if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), "unshare")
+                own_network()
                 test(*args, **kwargs)
                 code = 0
             except BaseException:  # the fork must not go on as a second pytest

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from cell_reconciler.drivers import Doors
+from cell_reconciler.drivers.observe import observe_network
 from cell_reconciler.errors import Unreachable
 from cell_reconciler.kinds import kind
-from cell_reconciler.kinds.world import pool_targets
+from cell_reconciler.kinds.world import needs_filters, pool_targets
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Gap, Live, Source
@@ -29,9 +30,12 @@ def refresh(doors: Doors, live: Live, documents: Mapping[Key, Document], keys: C
     domains = {key.name for key in wanted if key.kind == "VirtualMachine"}
     if domains and (Source.LIBVIRT, "") not in silent:
         _part(Source.LIBVIRT, parts, gaps, lambda: _domains(doors, live, domains))
-    network = any(key.kind in ("Bond", "Bridge", "VirtualMachine") for key in wanted)
+    network = any(Source.NETLINK in kind(key.kind).sources for key in wanted)
     if network and (Source.NETLINK, "") not in silent:
-        _part(Source.NETLINK, parts, gaps, lambda: doors.netlink.observe())
+        _part(Source.NETLINK, parts, gaps, lambda: observe_network(doors))
+    filters = network and (live.filters is not None or needs_filters(documents))
+    if filters and (Source.NFTABLES, "") not in silent:
+        _part(Source.NFTABLES, parts, gaps, lambda: doors.nftables.observe())
     for name, target in pool_targets(documents).items():
         source = Source.CEPH if target.backend == "rbd" else Source.FILES
         if Key("StoragePool", name) in wanted and (source, name) not in silent:

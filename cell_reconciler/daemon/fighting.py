@@ -8,12 +8,41 @@ from __future__ import annotations
 
 import msgspec
 
+from cell_reconciler.kinds import kind
+from cell_reconciler.kinds.links.managers import said
+from cell_reconciler.model.change import Change
 from cell_reconciler.model.key import Key
+from cell_reconciler.model.live import Live, Route, Source
+from cell_reconciler.model.mark import RTPROT
+from cell_reconciler.model.protocols import protocol_name
 
 REPAIRS = 3
 WINDOW = 600.0  # seconds in which the repairs count
 REST = 3600.0  # seconds after which it is tried again
-REASON = f"repaired {REPAIRS} times in {WINDOW / 60:.0f} minutes, and another writer changes it again"
+
+
+def reason(change: Change, live: Live) -> str:
+    """Why a key is left alone, and who the other one is, as far as ``live`` tells."""
+    other = other_writer(change, live) or "another writer"
+    return f"repaired {REPAIRS} times in {WINDOW / 60:.0f} minutes, and {other} changes it again"
+
+
+def other_writer(change: Change, live: Live) -> str | None:
+    """Who else writes to what this change repairs: the manager of a link, or who set a route in place of ours.
+
+    Nothing is known of who changed an address, or what is not of the network.
+    """
+    if Source.NETLINK not in kind(change.key.kind).sources:
+        return None
+    touched = {change.key.name, *(getattr(step.action, "name", "") for step in change.steps)}
+    for link in sorted(touched & live.managers.keys()):
+        return f"{said(live.managers[link])}, which manages {link},"
+    routes = [getattr(step.action, "route", None) for step in change.steps]
+    ours = {(route.to, route.table) for route in routes if isinstance(route, Route)}
+    for route in live.routes:
+        if route.protocol != RTPROT and (route.to, route.table) in ours:
+            return f"whoever sets the route to {route.to} with protocol {protocol_name(route.protocol)}"
+    return None
 
 
 class Bout(msgspec.Struct):

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
+from cell_reconciler.drivers.netlink.events import RULES
+from cell_reconciler.kinds.links.spec import Layer3
 from cell_reconciler.kinds.world import pool_targets
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
@@ -23,22 +25,28 @@ def of_domain(name: str, documents: Mapping[Key, Document]) -> set[Key]:
 
 
 def links(documents: Mapping[Key, Document]) -> dict[str, frozenset[Key]]:
-    """Link name → the Bridge and Bond documents that own or use it. Made once per change of the specs."""
+    """Link name → the documents of links that own or use it. Made once per change of the specs.
+
+    The empty name stands for what belongs to no link: policy rules.
+    """
     found: dict[str, set[Key]] = defaultdict(set)
     for key, document in documents.items():
-        if key.kind == "Bond":
-            names = [key.name, *document.spec.members]
-        elif key.kind == "Bridge":
-            names = [key.name]
-            if document.spec.uplink is not UNSET:
-                names.append(document.spec.uplink)
-                if document.spec.vlan is not UNSET:
-                    names.append(f"{document.spec.uplink}.{document.spec.vlan}")
-        else:
-            continue
-        for name in names:
-            found[name].add(key)
+        if isinstance(document.spec, Layer3):
+            for name in (key.name, *_below(document), *([RULES] if document.spec.rules else [])):
+                found[name].add(key)
     return {name: frozenset(keys) for name, keys in found.items()}
+
+
+def _below(document: Document) -> list[str]:
+    """The links that a document uses, and the VLAN device that an access bridge makes."""
+    kind, spec = document.key.kind, document.spec
+    if kind == "Bond":
+        return list(spec.members)
+    if kind == "Vlan":
+        return [spec.parent]
+    if kind == "Bridge" and spec.uplink is not UNSET:
+        return [spec.uplink] if spec.vlan is UNSET else [spec.uplink, f"{spec.uplink}.{spec.vlan}"]
+    return []
 
 
 def of_link(name: str, users: Mapping[str, frozenset[Key]], documents: Mapping[Key, Document], live: Live) -> set[Key]:

@@ -17,7 +17,7 @@ import msgspec
 
 from cell_reconciler.converge.engine import Engine, new_reconcile_id
 from cell_reconciler.daemon.backoff import Backoff
-from cell_reconciler.daemon.fighting import REASON, Fighting
+from cell_reconciler.daemon.fighting import Fighting, reason
 from cell_reconciler.daemon.hints import Finished, Job
 from cell_reconciler.daemon.logs import logger
 from cell_reconciler.daemon.queue import WorkQueue
@@ -51,7 +51,7 @@ class Passes:
         self._applied: dict[Key, str] = {}  # digest of the document that was last applied without a failure
         self._waiting: set[Key] = set()
         self._ready: dict[Key, str] = {}  # key → "in sync", "drifted", "failed", "unknown"
-        self._words: tuple[dict[Key, SuspensionRecord], dict[Key, str]] | None = None
+        self._words: tuple[dict[Key, SuspensionRecord], dict[Key, str], str] | None = None
         self._codes: set[int] = set()
 
     # what is wanted
@@ -95,10 +95,13 @@ class Passes:
         return self._queue.next_due()
 
     def words_of_operators(self) -> bool:
-        """Did somebody say ``suspend`` or ``resume`` since the last question? ``resume`` also ends a fight."""
+        """Did somebody say ``suspend``, ``resume``, ``commit`` or ``rollback`` since the last question?
+
+        ``resume`` also ends a fight.
+        """
         store = self._engine.status
         try:
-            words = (store.suspensions(), store.resumed())
+            words = (store.suspensions(), store.resumed(), self._engine.watch_pending())
         except CellError as error:  # planning refuses to go on without it, and says so for each key
             logger().error(error.message, advice=error.advice)
             return False
@@ -256,8 +259,9 @@ class Passes:
         again = self._applied.get(change.key) == digest
         self._applied[change.key] = digest
         if (again or change.cause == Cause.DRIFT) and self._fighting.repaired(change.key, digest, now):
-            self._engine.fighting[change.key] = REASON
-            logger().warning("fighting: left alone from now on", key=str(change.key), reason=REASON)
+            why = reason(change, self._engine.live or Live(host=self._engine.options.host))
+            self._engine.fighting[change.key] = why
+            logger().warning("fighting: left alone from now on", key=str(change.key), reason=why)
 
     def _rest(self, loaded: Loaded) -> None:
         """Give another chance to keys whose hour is over."""

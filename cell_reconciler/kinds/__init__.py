@@ -12,12 +12,15 @@ from typing import cast
 
 from cell_reconciler.errors import UsageError
 from cell_reconciler.kinds.contract import Kind
+from cell_reconciler.model.live import Source
 
 # kind → module; the order is that of documentation and tables (settings first, then bottom up).
 KINDS: dict[str, str] = {
     "Host": "cell_reconciler.kinds.host",
     "Reconciler": "cell_reconciler.kinds.reconciler",
+    "Nic": "cell_reconciler.kinds.nic",
     "Bond": "cell_reconciler.kinds.bond",
+    "Vlan": "cell_reconciler.kinds.vlan",
     "Bridge": "cell_reconciler.kinds.bridge",
     "StoragePool": "cell_reconciler.kinds.storage_pool",
     "Volume": "cell_reconciler.kinds.volume",
@@ -29,6 +32,12 @@ KINDS: dict[str, str] = {
 def kind(name: str) -> Kind:
     """The kind of this name. Raises KeyError for a name that is none."""
     return cast(Kind, import_module(KINDS[name]).KIND)
+
+
+@cache
+def link_kinds() -> frozenset[str]:
+    """The kinds whose resources are links: the kernel alone tells everything about them, and makes them."""
+    return frozenset(name for name in KINDS if kind(name).sources == {Source.NETLINK})
 
 
 def kind_by_alias(text: str) -> Kind:

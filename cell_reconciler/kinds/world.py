@@ -24,6 +24,11 @@ def pool_targets(documents: Mapping[Key, Document]) -> dict[str, PoolTarget]:
     return {doc.key.name: target(doc) for doc in pools}
 
 
+def needs_filters(documents: Mapping[Key, Document]) -> bool:
+    """Does any of the documents need a packet filter? Reading filters takes a library that not every host has."""
+    return any(key.kind == "Bridge" and doc.spec.mode == "internal" for key, doc in documents.items())
+
+
 def domain_type(documents: Mapping[Key, Document], host: str) -> str:
     """``kvm`` or ``qemu``, as this host's Host document says; ``kvm`` without one."""
     doc = documents.get(Key("Host", host))

@@ -41,7 +41,9 @@ def make_plan(host: str, loaded: Loaded, live: Live, policy: Policy, only: Colle
     if only is None:
         changes += prune(loaded, world, policy, changes)
     changes = [gates.settings_known(change, loaded.settings_known) for change in changes]
+    changes = [gates.unconfirmed(change, policy.unconfirmed) for change in changes]
     changes = [_dependable(c, refers.get(c.key, ()), unknown, changes, world) for c in changes]
+    changes = _supplied(changes)
     for change in changes:
         if change.cause == Cause.PRUNE and change.steps:
             gone = kind(change.key.kind).observe(change.key.name, world)
@@ -119,12 +121,12 @@ def _dependable(
     if not change.steps or change.verb == Verb.DELETE:
         return change
     coming = {c.key for c in changes if c.steps}
-    foreign = {c.key for c in changes if any(r.reason == "Foreign" for r in c.refused)}
+    foreign = {c.key for c in changes if c.refused and c.verb == Verb.NONE and not c.steps and not c.fields}
     for ref in refs:
         if ref in unknown:
             reason = unknown[ref]
         elif ref in foreign:
-            reason = "it is declared, and what has that name is not ours"
+            reason = "it is declared, and what has that name is something else"
         elif ref in coming or kind(ref.kind).exists(ref.name, world.live) or _settings(ref):
             continue
         else:
@@ -132,6 +134,30 @@ def _dependable(
         refusal = Refusal(reason="DependencyNotReady", message=f"needs {ref}: {reason}", waiting=True)
         return gates.refuse(change, refusal)
     return change
+
+
+def _supplied(changes: list[Change]) -> list[Change]:
+    """A change that needs what another resource has to let go first waits while no step of the plan does that.
+
+    Nobody lets go of it: it is not declared any more and pruning is off, or its own change was refused.
+    """
+    while True:
+        given = {token for change in changes for step in change.steps for token in step.gives}
+        kept = [_waits(change, given) for change in changes]
+        if kept == changes:
+            return kept
+        changes = kept
+
+
+def _waits(change: Change, given: Collection[str]) -> Change:
+    if change.verb == Verb.DELETE:
+        return change  # such a one only says what has to go before it, if anything does
+    missing = [token for step in change.steps for token in step.needs if token not in given]
+    if not missing:
+        return change
+    what, _, name = missing[0].partition(":")
+    message = f"{name} is still in use by something that stays" if what == "free" else f"nobody has the {what} {name}"
+    return gates.refuse(change, Refusal(reason="DependencyNotReady", message=message, waiting=True))
 
 
 def _settings(key: Key) -> bool:

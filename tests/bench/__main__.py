@@ -6,6 +6,7 @@ import sys
 
 from cell_reconciler.lab import Lab
 from tests.bench import offline
+from tests.bench.network import network
 
 
 def on_host() -> None:
@@ -16,7 +17,7 @@ def on_host() -> None:
             raise SystemExit(code)
 
 
-BENCHES = {"startup": offline.startup, "specs": offline.specs, "host": on_host}
+BENCHES = {"startup": offline.startup, "specs": offline.specs, "host": on_host, "network": network}
 
 
 def main(names: list[str]) -> int:

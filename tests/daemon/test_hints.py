@@ -7,9 +7,13 @@ import msgspec
 from cell_reconciler.daemon import mapping
 from cell_reconciler.daemon.debounce import Debounce
 from cell_reconciler.daemon.news import news
+from cell_reconciler.drivers.netlink.events import RULES
 from cell_reconciler.kinds.bond.spec import BondSpec
 from cell_reconciler.kinds.bridge.spec import BridgeSpec
+from cell_reconciler.kinds.links.spec import PolicyRule
+from cell_reconciler.kinds.nic.spec import NicSpec
 from cell_reconciler.kinds.reconciler.spec import ReconcilerSpec
+from cell_reconciler.kinds.vlan.spec import VlanSpec
 from cell_reconciler.model.diagnostic import Diagnostic, Position
 from cell_reconciler.model.document import Document, Loaded
 from cell_reconciler.model.key import Key
@@ -56,6 +60,29 @@ def test_a_link_concerns_its_owner_and_its_users() -> None:
     assert mapping.of_link("bond-VM.101", users, DOCUMENTS, live) == {ACCESS}
     assert mapping.of_link("br-VM", users, DOCUMENTS, live) == {BRIDGE}
     assert mapping.of_link("docker0", users, DOCUMENTS, live) == set()
+
+
+def test_a_link_concerns_the_vlans_on_it_and_a_nic_its_document() -> None:
+    nic, vlan, outer = Key("Nic", "eth1"), Key("Vlan", "v7"), Key("Vlan", "outer")
+    documents = {
+        **DOCUMENTS,
+        nic: document(nic, NicSpec()),
+        vlan: document(vlan, VlanSpec(parent="outer", id=7)),
+        outer: document(outer, VlanSpec(parent="bond-VM", id=20)),
+    }
+    users = mapping.links(documents)
+    live = Live(host="h", links={"v7": link("v7", "br-VM", "vlan")})
+    assert mapping.of_link("eth1", users, documents, live) == {BOND, nic}
+    assert mapping.of_link("outer", users, documents, live) == {outer, vlan}
+    assert mapping.of_link("v7", users, documents, live) == {vlan, BRIDGE}
+    assert mapping.of_link("bond-VM", users, documents, live) == {BOND, BRIDGE, ACCESS, outer}
+
+
+def test_a_policy_rule_concerns_whoever_declares_rules() -> None:
+    nic, rule = Key("Nic", "eth9"), PolicyRule(table=100, priority=1000)
+    documents = {**DOCUMENTS, nic: document(nic, NicSpec(rules=(rule,)))}
+    assert mapping.of_link(RULES, mapping.links(documents), documents, Live(host="h")) == {nic}
+    assert mapping.of_link(RULES, mapping.links(DOCUMENTS), DOCUMENTS, Live(host="h")) == set()
 
 
 def test_a_tap_that_lost_its_bridge_concerns_the_bridge_and_the_vm() -> None:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
 import struct
 
+from cell_reconciler.drivers.netlink import routes
 from cell_reconciler.drivers.netlink.raw import IFADDR, IFINFO, IFLA_IFNAME, IFLA_MASTER, text
+from cell_reconciler.drivers.netlink.rules import RTM_DELRULE, RTM_NEWRULE
 from cell_reconciler.drivers.netlink.transport import HEADER, RECEIVE_BYTES, attributes, messages
 from cell_reconciler.errors import Unreachable
 
 RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR = 16, 17, 20, 21
 RTMGRP_LINK, RTMGRP_IPV4IFADDR, RTMGRP_IPV6IFADDR = 0x1, 0x10, 0x100
-SO_RCVBUFFORCE = 33
+RTMGRP_IPV4_ROUTE, RTMGRP_IPV4_RULE, RTMGRP_IPV6_ROUTE, RTMGRP_IPV6_RULE = 0x40, 0x80, 0x400, 0x40000
+GROUPS = (
+    RTMGRP_LINK
+    | (RTMGRP_IPV4IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV4_RULE)
+    | (RTMGRP_IPV6IFADDR | RTMGRP_IPV6_ROUTE | RTMGRP_IPV6_RULE)
+)
+RULES = ""  # stands among the names for the policy rules, which belong to no link
+SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 RCVBUF = 8 << 20  # bytes; one bond change under 500 VLANs is some 20,000 messages
 
 
 class LinkEvents:
-    """A subscription to links and addresses. Subscribe before the first observation, so that nothing falls between.
+    """A subscription to links, addresses, routes and rules, to be made before the first observation.
 
     Wait for ``fileno()`` to become readable, then ``read()``. Not for several threads at once.
     """
@@ -40,8 +50,9 @@ class LinkEvents:
     def read(self) -> set[str] | None:
         """Names of the links that changed since the last call, and of their masters; empty when nothing did.
 
-        None: events were lost (the kernel's buffer overran, or the socket had to be opened anew), so that everything
-        has to be looked at again. Raises Unreachable when the socket cannot be opened any more.
+        ``RULES`` among them says that a policy rule came or went. None: events were lost (the kernel's buffer
+        overran, or the socket had to be opened anew), so that everything has to be looked at again. Raises
+        Unreachable when the socket cannot be opened any more.
         """
         changed: set[str] = set()
         while True:
@@ -57,7 +68,11 @@ class LinkEvents:
                     changed |= self._link(message)
                 elif kind in (RTM_NEWADDR, RTM_DELADDR):
                     (*_, index) = IFADDR.unpack_from(message, HEADER.size)
-                    changed |= {self._name(index)} - {""}
+                    changed |= self._names_of(index)
+                elif kind in (routes.RTM_NEWROUTE, routes.RTM_DELROUTE):
+                    changed |= self._names_of(*routes.through(message))
+                elif kind in (RTM_NEWRULE, RTM_DELRULE):
+                    changed.add(RULES)
 
     def _link(self, message: bytes) -> set[str]:
         _, _, index, _, _ = IFINFO.unpack_from(message, HEADER.size)
@@ -69,7 +84,10 @@ class LinkEvents:
         if now:
             self._masters[index] = now
         # The master that lost a port is told by what was heard of the port before.
-        return {self._name(i) for i in (index, before, now) if i} - {""}
+        return self._names_of(index, before, now)
+
+    def _names_of(self, *indexes: int) -> set[str]:
+        return {self._name(index) for index in indexes if index} - {""}
 
     def _name(self, index: int) -> str:
         if index not in self._names:
@@ -97,5 +115,26 @@ class LinkEvents:
             sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RCVBUF)
         except PermissionError:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RCVBUF)  # up to net.core.rmem_max
-        sock.bind((0, RTMGRP_LINK | RTMGRP_IPV4IFADDR | RTMGRP_IPV6IFADDR))
+        _leave_out_daemons(sock)
+        sock.bind((0, GROUPS))
         return sock
+
+
+def _leave_out_daemons(sock: socket.socket) -> None:
+    """Let the kernel drop the routes of routing daemons, which may change by the thousand, and its own.
+
+    A classic BPF program (struct sock_filter: code, two jumps, a number); it loads in network byte order.
+    """
+    load_half, load_byte, is_equal, answer = 0x28, 0x30, 0x15, 0x06
+    protocols = routes.KEPT
+    program = [
+        (load_half, 0, 0, 4),  # nlmsg_type
+        (is_equal, 1, 0, socket.htons(routes.RTM_NEWROUTE)),
+        (is_equal, 0, len(protocols) + 2, socket.htons(routes.RTM_DELROUTE)),
+        (load_byte, 0, 0, HEADER.size + 5),  # rtm_protocol
+        *((is_equal, len(protocols) - i, 0, protocol) for i, protocol in enumerate(protocols)),
+        (answer, 0, 0, 0),
+        (answer, 0, 0, 0xFFFFFFFF),
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(code)))

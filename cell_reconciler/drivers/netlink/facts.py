@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from cell_reconciler.drivers.netlink import ports
 from cell_reconciler.drivers.netlink.raw import (
+    IFA_F_PERMANENT,
+    IFA_F_STABLE_PRIVACY,
+    IFA_F_TEMPORARY,
     IFLA_ADDRESS,
     IFLA_GROUP,
     IFLA_IFALIAS,
@@ -22,12 +26,13 @@ from cell_reconciler.drivers.netlink.raw import (
     IFLA_LINK_NETNSID,
     IFLA_MASTER,
     IFLA_MTU,
+    IFLA_PARENT_DEV_BUS_NAME,
+    IFLA_PARENT_DEV_NAME,
     IFLA_PERM_ADDRESS,
     RawAddress,
     RawLink,
     text,
 )
-from cell_reconciler.drivers.netlink.transport import attributes
 from cell_reconciler.model.live import Link
 from cell_reconciler.model.mark import IFA_PROTO
 
@@ -74,7 +79,7 @@ ENUMS: dict[str, dict[int, str]] = {
 } | {name: {0x8100: "802.1Q", 0x88A8: "802.1ad"} for name in ("vlan_protocol", "br_vlan_protocol")}
 READ = ("bond", "bridge", "vlan")  # the kinds whose options somebody looks at
 IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-IFLA_BRPORT_STATE = 1
+VLAN_FLAGS = 0x1F  # enum vlan_flags of if_vlan.h, all of them: an attribute of flags has a mask beside it
 # Attributes that hold the index of a link.
 LINKS = frozenset({"bond_active_slave", "bond_primary"})
 # Attributes that move by themselves: an unchanged host must be observed the same twice.
@@ -84,7 +89,6 @@ MOVING = (
     *("vlan_egress_qos", "vlan_ingress_qos", "unknown"),
 )
 
-IFA_F_TEMPORARY, IFA_F_PERMANENT, IFA_F_STABLE_PRIVACY = 0x01, 0x80, 0x800
 IFAPROT_KERNEL_LO, IFAPROT_KERNEL_LL = 1, 3
 
 
@@ -119,7 +123,18 @@ def read(raw: RawLink, name_of: Callable[[int], str | None], addresses: Iterable
         owned_addresses=tuple(sorted(told["ours"])),
         dynamic_addresses=tuple(sorted(told["dynamic"])),
         ipv6_disabled=ipv6_disabled(raw.name) if kind != "tun" else None,
+        pci=_pci(raw),
     )
+
+
+def _pci(raw: RawLink) -> str | None:
+    """The PCI device behind a link; a virtio card is a device on a bus of its own, which sits on a PCI device."""
+    if IFLA_PARENT_DEV_NAME not in raw.attrs or IFLA_PARENT_DEV_BUS_NAME not in raw.attrs:
+        return None
+    bus, name = text(raw.attrs[IFLA_PARENT_DEV_BUS_NAME]), text(raw.attrs[IFLA_PARENT_DEV_NAME])
+    if bus == "virtio":
+        bus, name = "pci", Path("/sys/bus/virtio/devices", name).resolve().parent.name
+    return name if bus == "pci" and ":" in name else None
 
 
 def ipv6_switch(name: str) -> Path:
@@ -136,15 +151,17 @@ def ipv6_disabled(name: str) -> bool | None:
 
 
 def _port(raw: RawLink, name_of: Callable[[int], str | None]) -> dict[str, Any]:
-    """Of a bond's member everything; of a bridge's port only its state, since there are a thousand of them."""
+    """Of a bond's member everything; of a bridge's port the options that somebody looks at."""
     kind, data = raw.info.get(IFLA_INFO_SLAVE_KIND), raw.info.get(IFLA_INFO_SLAVE_DATA)
     if kind is None or data is None:
         return {}
     if text(kind) == "bond":
         return _named("bond_slave", data, name_of)
     if text(kind) == "bridge":
-        state = dict(attributes(data, 0)).get(IFLA_BRPORT_STATE)
-        return {"brport_state": ENUMS["brport_state"].get(state[0], state[0])} if state else {}
+        found: dict[str, Any] = dict(ports.read(data))
+        if "brport_state" in found:
+            found["brport_state"] = ENUMS["brport_state"].get(found["brport_state"], found["brport_state"])
+        return found
     return {}
 
 
@@ -171,6 +188,8 @@ def numbers(data: dict[str, Any], index_of: Callable[[str], int]) -> dict[str, A
             found[key] = {word: number for number, word in ENUMS[key].items()}[value]
         elif key in LINKS:
             found[key] = index_of(value) if value else 0
+        elif key == "vlan_flags":
+            found[key] = {"flags": value, "mask": VLAN_FLAGS}
         else:
             found[key] = value
     return found

@@ -15,11 +15,15 @@ import msgspec
 from cell_reconciler.drivers.netlink.transport import HEADER, attributes
 
 IFINFO = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+ATTR = struct.Struct("=HH")  # struct nlattr: length, type
 IFADDR = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
 IFLA_IFALIAS, IFLA_GROUP, IFLA_LINK_NETNSID, IFLA_PERM_ADDRESS = 20, 27, 37, 54
+IFLA_PARENT_DEV_NAME, IFLA_PARENT_DEV_BUS_NAME = 56, 57  # kernels from 5.14
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS = 29, 8  # counters are a third of a link, and nobody reads them
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_PROTO = 1, 2, 8, 11
+IFA_F_TEMPORARY, IFA_F_NODAD, IFA_F_TENTATIVE, IFA_F_PERMANENT, IFA_F_STABLE_PRIVACY = 0x01, 0x02, 0x40, 0x80, 0x800
 
 
 class RawLink(msgspec.Struct, frozen=True):
@@ -53,6 +57,22 @@ class RawAddress(msgspec.Struct, frozen=True):
     proto: int
 
 
+def link_by_name(name: str) -> bytes:
+    """The body of the RTM_GETLINK for one name: asked so often that pyroute2's way to say it would be most of it."""
+    mask = attribute(IFLA_EXT_MASK, struct.pack("=I", RTEXT_FILTER_SKIP_STATS))
+    return IFINFO.pack(0, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0") + mask
+
+
+def addresses_of(index: int, family: int = 0) -> bytes:
+    """The body of the RTM_GETADDR dump of one link, or one family; 0 for all."""
+    return IFADDR.pack(family, 0, 0, 0, index)
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute, padded."""
+    return ATTR.pack(ATTR.size + len(value), kind) + value + bytes(-len(value) % 4)
+
+
 def link(message: bytes) -> RawLink:
     """Take one RTM_NEWLINK apart."""
     _, _, index, flags, _ = IFINFO.unpack_from(message, HEADER.size)
@@ -71,6 +91,22 @@ def address(message: bytes) -> RawAddress | None:
         (flags,) = struct.unpack("=I", attrs[IFA_FLAGS])
     proto = attrs[IFA_PROTO][0] if IFA_PROTO in attrs else 0
     return RawAddress(index, ipaddress.ip_interface((packed, prefix)), flags, proto)
+
+
+def can_be_lost(message: bytes, family: int) -> bool:
+    """Is it an address that does not come back by itself when its link went down and up? (Temporary ones do.)"""
+    told, _, flags, _, _ = IFADDR.unpack_from(message, HEADER.size)
+    return bool(told == family and not flags & IFA_F_TEMPORARY)
+
+
+def address_body(message: bytes, index: int) -> bytes:
+    """The body of the RTM_NEWADDR that brings an IPv6 address back; it was checked before, so it counts at once."""
+    family, prefix, flags, scope, _ = IFADDR.unpack_from(message, HEADER.size)
+    found = dict(attributes(message, HEADER.size + IFADDR.size))
+    flags = struct.unpack("=I", found[IFA_FLAGS])[0] if IFA_FLAGS in found else flags
+    found[IFA_FLAGS] = struct.pack("=I", flags | IFA_F_NODAD)
+    head = IFADDR.pack(family, prefix, flags & 0xFF, scope, index)
+    return head + b"".join(attribute(kind, value) for kind, value in found.items())
 
 
 def text(value: bytes) -> str:

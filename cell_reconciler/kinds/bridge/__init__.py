@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 
 from cell_reconciler.kinds.bridge import observe, plan, rules
 from cell_reconciler.kinds.bridge.conditions import conditions
-from cell_reconciler.kinds.bridge.spec import BridgeSpec
+from cell_reconciler.kinds.bridge.spec import BridgeMode, BridgeSpec
+from cell_reconciler.kinds.bridge.uplink import declared_uplink
 from cell_reconciler.kinds.contract import Observed, Problem, Reference, World
 from cell_reconciler.model.change import Change
 from cell_reconciler.model.condition import Condition
@@ -30,16 +31,17 @@ class BridgeKind:
     spec = BridgeSpec
     sources = frozenset({Source.NETLINK})
 
+    def sources_of(self, doc: Document, documents: Mapping[Key, Document]) -> frozenset[Source]:
+        """An internal bridge is not known without its packet filter."""
+        return self.sources | {Source.NFTABLES} if doc.spec.mode == BridgeMode.INTERNAL else self.sources
+
     def check(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Problem]:
         return rules.check(doc, documents)
 
     def references(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Reference]:
-        """The uplink, when a document declares it; a NIC is nobody's resource and is looked for on the host."""
-        if doc.spec.uplink is UNSET:
-            return
-        for kind in ("Bond", "Bridge"):
-            if (key := Key(kind, doc.spec.uplink)) in documents:
-                yield Reference(key, "/spec/uplink")
+        """The uplink, when a document declares it; a NIC needs none and is looked for on the host."""
+        if doc.spec.uplink is not UNSET and (below := declared_uplink(doc, documents)) is not None:
+            yield Reference(below.key, "/spec/uplink")
 
     def derive(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Document]:
         return ()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
+from cell_reconciler.kinds.bridge import isolation
 from cell_reconciler.kinds.bridge.observe import owned_ports, vlan_of
 from cell_reconciler.kinds.contract import Observed, World
+from cell_reconciler.kinds.links import layer3
 from cell_reconciler.kinds.links.actions import DeleteLink, Release
 from cell_reconciler.kinds.links.changes import Steps, given_up, pruned
 from cell_reconciler.kinds.links.graph import graph_of
+from cell_reconciler.kinds.links.marks import owner_of
 from cell_reconciler.model.change import Change, Refusal
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Link, Source
@@ -17,10 +22,15 @@ from cell_reconciler.model.mark import GROUP
 
 def delete(have: Observed, world: World) -> Change:
     """The VLAN device first, so that a crash between leaves a bridge, which is found again by its name."""
+    key, link, steps = have.key, have.detail, Steps(have.key)
     if have.mark is not None and have.mark.adopted:
-        return given_up(have)
-    key, link = have.key, have.detail
-    steps, refused = Steps(key), list(_objections(key, link, world))
+        isolation.after(steps, key, world)
+        change = given_up(have)
+        return msgspec.structs.replace(change, steps=(*steps.steps, *change.steps))
+    if link is None:
+        isolation.after(steps, key, world)
+        return pruned(have, steps, [])
+    refused = list(_objections(key, link, world))
     harm = graph_of(world.live).cut(key.name)
     vlan = vlan_of(key, world.live)
     last = link.kind != "bridge"
@@ -35,7 +45,9 @@ def delete(have: Observed, world: World) -> Change:
                 release = Release(name=port.name, master=key.name, disown=True)
                 text = f"take {port.name} off {key.name}"
                 steps.add("detach", text, release, harm, gives=(f"free:{port.name}",))
+        layer3.delete(steps, have, world)
         steps.add("delete", f"delete bridge {key.name}", DeleteLink(name=key.name), harm, deletes=True)
+    isolation.after(steps, key, world)
     return pruned(have, steps, refused)
 
 
@@ -45,7 +57,7 @@ def _objections(key: Key, bridge: Link, world: World) -> Iterator[Refusal]:
         ports = sorted(port.name for port in graph.ports(name) if port.group != GROUP)
         if ports:
             yield _dependents(f"{', '.join(ports)} is plugged into {name}", f"unplug {', '.join(ports)} first")
-        uppers = sorted(upper.name for upper in graph.stacked(name))
+        uppers = sorted(upper.name for upper in graph.stacked(name) if not _goes_too(upper, name, world))
         if uppers:
             yield _dependents(f"{', '.join(uppers)} stands on {name}", f"delete {', '.join(uppers)} first")
         others = [a for a in (*bridge.addresses, *bridge.dynamic_addresses) if a not in bridge.owned_addresses]
@@ -63,6 +75,13 @@ def _objections(key: Key, bridge: Link, world: World) -> Iterator[Refusal]:
         ours = all(user in graph.users.ours for user in users)
         advice = "" if ours else "change these VMs first"
         yield _dependents(f"{', '.join(users)} has an interface on {name}", advice, waiting=ours)
+
+
+def _goes_too(upper: Link, bridge: str, world: World) -> bool:
+    """A VLAN of ours that no document declares any more, or not on this bridge."""
+    owner = owner_of(upper)
+    doc = world.documents.get(owner) if owner is not None else None
+    return owner is not None and owner.kind == "Vlan" and (doc is None or doc.spec.parent != bridge)
 
 
 def _dependents(message: str, advice: str, waiting: bool = False) -> Refusal:

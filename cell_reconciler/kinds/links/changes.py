@@ -24,6 +24,7 @@ class Steps:
     def __init__(self, key: Key) -> None:
         self.key = key
         self.steps: list[Step] = []
+        self.refused: list[Refusal] = []
 
     def add(
         self,
@@ -50,6 +51,10 @@ class Steps:
                 gives=gives,
             )
         )
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Something that the change needs and that is not done; ``created`` and ``settled`` say so."""
+        self.refused.append(refusal)
 
 
 def objection(doc: Document, have: Observed, kind: str) -> Refusal | None:
@@ -102,17 +107,24 @@ def settled(
     fields: tuple[FieldChange, ...],
     steps: Steps,
     refused: list[Refusal],
+    pin_mtu: int | None = None,
+    unpinned: bool = False,
 ) -> Change:
-    """The change of an existing link; its mark is written anew when it is adopted or when anything else is done."""
+    """The change of an existing link; its mark is written anew when it is adopted or when anything else is done.
+
+    ``pin_mtu``: of a bridge, to be pinned whenever the mark is written; ``unpinned``: it is known not to be.
+    """
     mark = fresh_mark(doc, have.mark)
     adopting = have.mark is None
     # Without other work the mark is rewritten only if its creation was cut short or if its flags moved (a file declares
     # now what was derived, it is protected now); not for its digest alone, since a new release with a new field would
     # rewrite all of them.
     stale = have.mark is not None and (not have.mark.digest or have.mark.flags != mark.flags)
-    if adopting or stale or (steps.steps and have.mark != mark):
+    if adopting or stale or unpinned or (steps.steps and have.mark != mark):
         text = f"adopt {doc.key.name}" if adopting else f"mark {doc.key.name} as applied"
-        steps.add("adopt" if adopting else "mark", text, SetMark(name=doc.key.name, alias=mark.to_text()))
+        text += "" if pin_mtu is None else f" and pin its MTU at {pin_mtu}"
+        action = SetMark(name=doc.key.name, alias=mark.to_text(), pin_mtu=pin_mtu)
+        steps.add("adopt" if adopting else "mark", text, action)
     if adopting:
         # Ours first, then changed: a crash between must not leave a changed link that nobody owns.
         steps.steps.insert(0, steps.steps.pop())
@@ -122,24 +134,26 @@ def settled(
         verb=verb,
         fields=fields,
         steps=tuple(steps.steps),
-        refused=tuple(refused),
+        refused=(*refused, *steps.refused),
         position=doc.position,
     )
 
 
 def created(doc: Document, steps: Steps, refused: list[Refusal], spec: Any) -> Change:
-    """The change that makes a link: every field that the document sets is new."""
+    """The change that makes a link: every field that the document sets is new, and no default is."""
     fields = tuple(
         FieldChange(path=f"spec.{f.yaml}", have=None, want=plain(value), effect=f.change)
         for f in fields_of(spec.__class__)
-        if f.change != "policy" and (value := getattr(spec, f.name)) is not UNSET and value != ()
+        if f.change != "policy"
+        and (value := getattr(spec, f.name)) is not UNSET
+        and (value != f.default or f.yaml in doc.given.get("spec", {}))
     )
     return Change(
         key=doc.key,
         verb=Verb.CREATE,
         fields=fields,
         steps=tuple(steps.steps),
-        refused=tuple(refused),
+        refused=(*refused, *steps.refused),
         position=doc.position,
     )
 

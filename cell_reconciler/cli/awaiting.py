@@ -1,0 +1,44 @@
+"""How commands show that a change of the network waits for a confirmation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cell_reconciler.converge.pending import Pending
+
+
+def read(state_dir: str | Path) -> Pending | None:
+    """The change that is not confirmed yet, if there is one. Raises CellError when the file cannot be read."""
+    from cell_reconciler.converge.pending import current
+
+    try:
+        return current(state_dir)
+    except PermissionError:  # it is root's
+        return None
+
+
+def plain(found: Pending | None) -> dict[str, Any] | None:
+    """For JSON."""
+    if found is None:
+        return None
+    return {
+        "keys": [str(key) for key in found.keys],
+        "links": sorted(found.touched),
+        "confirmedBy": found.confirms.value,
+        "made": found.made,
+        "by": found.by,
+        "since": found.since,
+        "until": found.until,
+        "seconds": round(found.seconds, 1),
+    }
+
+
+def line(found: Pending) -> str:
+    """For people: what waits, how long still, and what can be said."""
+    left = f"{found.seconds:.0f} s left" if not found.over else "its time is over: it is being undone"
+    what = f"a change of {found.what} waits for a confirmation until {found.until} ({left})"
+    if found.waits:
+        return f"{what}: 'cellctl commit' keeps it, 'cellctl rollback' undoes it now"
+    return f"{what} by its probes: 'cellctl rollback' undoes it now" if found.confirms == "probes" else what

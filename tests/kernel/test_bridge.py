@@ -1,0 +1,23 @@
+"""Runs the tests of ``inside/test_bridge_*`` in the booted kernel, which filters VLANs and has 8021q and bonding."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from cell_reconciler.lab import Lab
+from tests.kernel.test_network import INSIDE
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(1200)
+def test_bridges_in_a_booted_kernel(kernel_lab: Lab) -> None:
+    tests = sorted(str(path) for path in INSIDE.glob("test_bridge_*.py"))
+    assert tests
+    modules = ["bonding", "8021q", "bridge", "dummy", "veth", "tun"]
+    kernel_lab.exec(["modprobe", "--all", *modules], timeout=120, check=True)
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=600", *tests]
+    done = kernel_lab.exec(["env", "CELL_INSIDE_LAB=1", "PYTHONDONTWRITEBYTECODE=1", *argv], timeout=1100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout, done.stdout
