@@ -1,10 +1,10 @@
 # The developer's commands. Each needs nothing but Debian 12, root (once), git, make and python3: see scripts/setup.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench schemas lab docs
+.PHONY: help setup run test check lint bench bench-network schemas lab docs
 BIN := .venv/bin
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 setup: ## install what is missing (Debian packages, .venv); starts no service
 	@scripts/setup
@@ -23,6 +23,9 @@ lint: setup ## ruff, mypy --strict and the layers of the design
 
 bench: setup ## the figures, each beside its floor
 	@$(BIN)/python -m tests.bench
+
+bench-network: setup ## bond, VLANs, bridges beside bare pyroute2 and ifupdown2 (BENCH_ARGS="--kernel vm 100")
+	@$(BIN)/python -m tests.bench network $(BENCH_ARGS)
 
 schemas: setup ## write schemas/, generated from the declarations of the fields
 	@$(BIN)/python -m cell_reconciler.load.schema --write schemas

@@ -27,6 +27,9 @@ collect_ignore_glob = [] if os.environ.get("CELL_INSIDE_LAB") == "1" else ["kern
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if REQUIRE_ALL else "dev")
+if "CELL_EXAMPLES" in os.environ:  # how many examples of each property, for a long run: CELL_EXAMPLES=2000
+    settings.register_profile("long", max_examples=int(os.environ["CELL_EXAMPLES"]), derandomize=False)
+    settings.load_profile("long")
 
 from tests.installed import installed, wheel  # noqa: E402, F401  # fixtures
 

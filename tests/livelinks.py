@@ -42,14 +42,20 @@ def bond(name: str, *, mode: str = "active-backup", foreign: bool = False, **mor
 
 
 def bridge(name: str, *, foreign: bool = False, **more: Any) -> Link:
-    return link(name, "bridge", data={"br_stp_state": 0}, **({} if foreign else ours("Bridge", name)) | more)
+    data = {"br_stp_state": 0, **more.pop("data", {})}
+    return link(name, "bridge", data=data, **({} if foreign else ours("Bridge", name)) | more)
 
 
 def vlan(parent: str, vid: int, *, of: str | None, **more: Any) -> Link:
     """The VLAN device of the bridge ``of``; None: somebody else's."""
     mark = ours("Bridge", of) if of else {}
-    data = {"vlan_id": vid, "vlan_protocol": "802.1Q"}
+    data = {"vlan_id": vid, "vlan_protocol": "802.1Q", "vlan_flags": 1} | more.pop("data", {})
     return link(more.pop("name", f"{parent}.{vid}"), "vlan", parent=parent, data=data, **{**mark, **more})
+
+
+def own_vlan(name: str, parent: str, vid: int, **more: Any) -> Link:
+    """The link of the document Vlan/NAME."""
+    return vlan(parent, vid, of=None, name=name, **{**ours("Vlan", name), **more})
 
 
 def tap(name: str, master: str) -> Link:
@@ -60,10 +66,12 @@ def live(*links: Link, domains: tuple[Domain, ...] = (), gaps: tuple[Gap, ...] =
     return Live(host="cell-01", links={x.name: x for x in links}, domains={d.name: d for d in domains}, gaps=gaps)
 
 
-def domain(name: str, on: str, *, dev: str | None = None, marked: bool = False) -> Domain:
-    """A domain with one interface on the bridge ``on``; it runs when ``dev`` names its tap."""
+def domain(name: str, on: str, *, dev: str | None = None, marked: bool = False, direct: bool = False) -> Domain:
+    """A domain with one interface on the bridge ``on`` (``direct``: the link); it runs when ``dev`` names its tap."""
     metadata = f"<metadata><cell:mark xmlns:cell='{NAMESPACE}'/></metadata>" if marked else ""
     target = f"<target dev='{dev}'/>" if dev else ""
-    nic = f"<devices><interface type='bridge'><source bridge='{on}'/>{target}</interface></devices>"
+    source = f"<interface type='direct'><source dev='{on}' mode='bridge'/>" if direct else ""
+    source = source or f"<interface type='bridge'><source bridge='{on}'/>"
+    nic = f"<devices>{source}{target}</interface></devices>"
     xml = f"<domain><name>{name}</name>{metadata}{nic}</domain>"
     return Domain(uuid="u", name=name, state="running" if dev else "shutoff", inactive=xml, active=xml if dev else None)

@@ -17,9 +17,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from cell_reconciler.converge.executor import execute
+from cell_reconciler.converge.journal import NoJournal
 from cell_reconciler.drivers.doors import Doors
+from cell_reconciler.errors import StepFailed
 from cell_reconciler.kinds import kind
-from cell_reconciler.model.change import Plan, Risk
+from cell_reconciler.kinds.world import build
+from cell_reconciler.model.change import Plan, Result, Risk
+from cell_reconciler.model.condition import Condition
 from cell_reconciler.model.diagnostic import Position
 from cell_reconciler.model.document import Document, Loaded
 from cell_reconciler.model.fields import decode
@@ -52,8 +57,13 @@ def plan_of(documents: Sequence[Document], live: Live, *, allow: Risk = Risk.CUT
 
 def problems(doc: Document, *others: Document) -> set[str]:
     """The rules that a document breaks beside the others."""
+    return set(said(doc, *others))
+
+
+def said(doc: Document, *others: Document) -> dict[str, str]:
+    """What is said about a document beside the others, by the rules that it breaks."""
     documents = {d.key: d for d in (doc, *others)}
-    return {problem.rule for problem in kind(doc.key.kind).check(doc, documents)}
+    return {problem.rule: problem.message for problem in kind(doc.key.kind).check(doc, documents)}
 
 
 def ip(command: str) -> str:
@@ -68,7 +78,8 @@ class NetworkHost:
         self.doors = Doors()
 
     def live(self) -> Live:
-        return Live(host=HOST, **self.doors.netlink.observe())
+        found: dict[str, Any] = {**self.doors.netlink.observe(), **self.doors.nftables.observe()}
+        return Live(host=HOST, **found)
 
     def plan(self, *documents: Document, prune: bool = False) -> Plan:
         return plan_of(documents, self.live(), prune=prune)
@@ -96,14 +107,40 @@ class NetworkHost:
         return self.live().links[name]
 
 
+class ExecutedHost(NetworkHost):
+    """Applies as the reconciler itself does: by its executor, which makes independent steps side by side."""
+
+    def apply(self, *documents: Document, prune: bool = False, steps: int | None = None) -> Plan:
+        """Raises StepFailed for the first step that failed; those that did not wait for it are made."""
+        plan = self.plan(*documents, prune=prune)
+        among = None if steps is None else range(min(steps, len(plan.steps)))
+        for outcome in execute(plan, self.doors, NoJournal(), among=among):
+            if outcome.result not in (Result.DONE, Result.SKIPPED):
+                raise StepFailed(f"{outcome.op} of {outcome.key}: {outcome.error}", outcome.advice)
+        return plan
+
+
 def refusals(plan: Plan) -> list[str]:
     """Reasons and messages of what the plan refuses."""
     return [f"{change.key}: {r.reason}: {r.message}" for change in plan.changes for r in change.refused]
 
 
+def conditions(host: NetworkHost, doc: Document, *others: Document) -> dict[str, Condition]:
+    """What is said of a resource as it is, by the types of the conditions."""
+    world = build(HOST, {d.key: d for d in (doc, *others)}, host.live())
+    of = kind(doc.key.kind)
+    return {c.type: c for c in of.conditions(doc, of.observe(doc.key.name, world), world)}
+
+
 def ops(plan: Plan) -> list[str]:
     """The operations of a plan in their order."""
     return [step.op for step in plan.steps]
+
+
+def own_network() -> None:
+    """From here on this thread is in a network namespace of its own. Not for the process that runs the tests."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
 
 
 def isolated(test: Callable[..., None]) -> Callable[..., None]:
@@ -119,8 +156,7 @@ def isolated(test: Callable[..., None]) -> Callable[..., None]:
             code = 1
             try:
                 os.close(reader)
-                if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), "unshare")
+                own_network()
                 test(*args, **kwargs)
                 code = 0
             except BaseException:  # the fork must not go on as a second pytest

@@ -2,12 +2,14 @@
 
 What needs more permission than --allow (or the settings document) gives is refused and told, the rest is done. Asks
 before anything that disturbs more than a blip or deletes, on a terminal only and not with --yes. A saved plan is
-applied as it was reviewed, or not at all.
+applied as it was reviewed, or not at all. With --confirm-timeout every change of the network is made under a guard that
+undoes it, unless somebody who still reaches the host says 'cellctl commit' in time.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from cell_reconciler.model.document import Loaded
 
 EXITS = tuple(code for code in exits.MEANING if code != exits.DIFFERENCES)
+LEAST = 1.0  # s of --confirm-timeout
 EXAMPLES = """
   cellctl apply -f specs/
   cellctl apply -f specs/ --only vm/web-01 --allow cuts-vm --wait
+  cellctl apply -f specs/ --confirm-timeout 5m
   cellctl plan -f specs/ --out plan.json && cellctl apply plan.json --yes
 """
 
@@ -43,6 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=parse_duration,
         help="wait until everything is Ready, at most TIME (default 5m when given alone, after the PLAN)",
     )
+    parser.add_argument(
+        "--confirm-timeout",
+        metavar="TIME",
+        type=parse_duration,
+        help="undo every change of the network after TIME unless 'cellctl commit' is said until then",
+    )
     add_format(parser, "text", "json")
 
 
@@ -56,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     with _engine(args, saved) as engine, engine.lock("cellctl apply"):
         for text in engine.recover():
             print(f"note: {escape(text)}", file=sys.stderr)
+        _refuse_pending(engine)
         loaded, plan = _plan(engine, saved)
         if args.format == "text" and not args.quiet:
             render(
@@ -71,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
         with stoppable(engine) as stopped:
             outcomes = _converge(args, engine, loaded, plan)
         _remember(engine, loaded, plan, outcomes, partly=bool(stopped))
-        sick = engine.wait_healthy(loaded, args.wait) if args.wait is not None and not stopped else []
+        waiting = args.wait is not None and not stopped and engine.pending is None
+        sick = engine.wait_healthy(loaded, args.wait) if waiting else []
         report(args, engine, plan, outcomes, sick, loaded.diagnostics)
     if stopped:
         return stopped[0]
@@ -82,10 +94,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _saved(args: argparse.Namespace) -> SavedPlan | None:
     """The saved plan, whose options count for its apply."""
-    if not args.plan:
-        return None
     from cell_reconciler.converge.saved import load_saved
 
+    if args.confirm_timeout is not None and args.confirm_timeout < LEAST:
+        raise UsageError(f"--confirm-timeout: at least {LEAST} s are needed to look and to say it")
+    if not args.plan:
+        return None
     if args.allow or args.only or args.prune is not None:
         raise UsageError("--allow, --prune and --only belong to the saved plan", "give them to 'cellctl plan'")
     saved = load_saved(args.plan)
@@ -100,6 +114,14 @@ def _engine(args: argparse.Namespace, saved: SavedPlan | None) -> Engine:
         return open_engine(args)
     given = tuple(getattr(args, "specs", ()))
     return open_engine(args, paths=given or saved.paths)
+
+
+def _refuse_pending(engine: Engine) -> None:
+    """Raises Refused while a change waits for an operator: what would be confirmed or undone must stay clear."""
+    from cell_reconciler.cli.awaiting import line
+
+    if (found := engine.pending) is not None:
+        raise Refused(line(found), "say one of them first")
 
 
 def _plan(engine: Engine, saved: SavedPlan | None) -> tuple[Loaded, Plan]:
@@ -136,7 +158,8 @@ def _converge(args: argparse.Namespace, engine: Engine, loaded: Loaded, plan: Pl
     try:
         return engine.apply(plan, progress)
     except NotHealthy:
-        _remember(engine, loaded, plan, progress.outcomes, partly=True)
+        with contextlib.suppress(OSError):  # a full disk may be the reason, and is not to hide it
+            _remember(engine, loaded, plan, progress.outcomes, partly=True)
         raise
 
 
@@ -144,11 +167,12 @@ def _remember(engine: Engine, loaded: Loaded, plan: Plan, outcomes: list[Outcome
     """Write status, events and history: what the host is now, not what was meant."""
     from cell_reconciler.converge.engine import new_reconcile_id
 
-    live = engine.observe(loaded.documents)
+    live = engine.live if engine.live is not None and not outcomes else engine.observe(loaded.documents)
     mark = new_reconcile_id()
     engine.reduce(loaded, live, plan, outcomes, by="apply", reconcile_id=mark)
     if partly:  # steps were not made, or undone: look again instead of believing the plan
         engine.reduce(loaded, live, engine.plan(loaded, live), (), executed=False, by="apply", reconcile_id=mark)
+    engine.keep_network(loaded, live, {outcome.key for outcome in outcomes})
     engine.status.set_diagnostics(loaded.diagnostics)
     if not engine.options.only:
         engine.status.forget(loaded.documents)

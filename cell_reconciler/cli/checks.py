@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cell_reconciler.cli import checks_host
+from cell_reconciler.cli import awaiting, checks_host
 from cell_reconciler.cli.checks_host import Check
 from cell_reconciler.cli.options import SPECS_DIR, host_name
 from cell_reconciler.cli.render.text import count
 from cell_reconciler.converge.lock import holder
+from cell_reconciler.converge.pending import guard_lives
 from cell_reconciler.drivers import Doors
 from cell_reconciler.errors import CellError
 from cell_reconciler.load import Specs
@@ -32,6 +33,7 @@ MODULES = {
     "watchdog": ("watchdog", "file events of run", "pip install 'cell-reconciler[host]'"),
     "structlog": ("structlog", "log of run", "pip install 'cell-reconciler[host]'"),
     "rbd": ("", "Ceph pools", "apt install python3-rbd python3-rados"),
+    "nftables": ("", "internal bridges (cloud0)", "apt install python3-nftables"),
 }
 _NEEDED = ("yaml", "jsonschema", "msgspec")
 _INOTIFY = {"max_user_watches": 8192, "max_user_instances": 64, "max_queued_events": 16384}
@@ -47,6 +49,7 @@ def examine(args: argparse.Namespace) -> list[Check]:
         lambda: iter(specs),
         lambda: checks_host.libvirt(doors, args, loaded),
         lambda: checks_host.netlink(doors),
+        lambda: checks_host.nftables(doors, loaded),
         checks_host.kernel,
         lambda: checks_host.pools(doors, loaded),
         _inotify,
@@ -125,6 +128,23 @@ def _state(state_dir: str) -> Iterator[Check]:
         yield Check(name="state directory", result=result, message=f"{state_dir}, {mib} MiB free", advice="make room")
     who = holder(state_dir)
     yield Check(name="lock", result="ok", message=f"held by {who}" if who else "free: no apply or run is at work")
+    yield _unconfirmed(state_dir)
+
+
+def _unconfirmed(state_dir: str) -> Check:
+    """A change of the network that waits, and whether it would be undone."""
+    try:
+        found = awaiting.read(state_dir)
+    except CellError as error:
+        return Check(name="network change", result="fail", message=error.message, advice=error.advice)
+    if found is None:
+        return Check(name="network change", result="ok", message="none waits for a confirmation")
+    if not found.over and not guard_lives(state_dir):
+        message = f"{awaiting.line(found)}; its guard is gone, nothing would undo it"
+        return Check(
+            name="network change", result="fail", message=message, advice="cellctl rollback, or start cellctl run"
+        )
+    return Check(name="network change", result="warn", message=awaiting.line(found), advice="say one of them")
 
 
 def _clock() -> Iterator[Check]:

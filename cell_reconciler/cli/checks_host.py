@@ -14,14 +14,15 @@ import msgspec
 from cell_reconciler.cli.options import host_name
 from cell_reconciler.drivers import Doors
 from cell_reconciler.errors import CellError
-from cell_reconciler.kinds.world import domain_type, pool_targets
+from cell_reconciler.kinds.world import domain_type, needs_filters, pool_targets
 from cell_reconciler.model.document import Loaded
 
 # module → what needs it, and what is there besides /sys/module when it is built in
 _KERNEL = {
     "bonding": ("Bond", ("/sys/class/net/bonding_masters", "/proc/net/bonding")),
-    "8021q": ("VLAN bridges", ("/proc/net/vlan",)),
+    "8021q": ("Vlan, and Bridge with vlan,", ("/proc/net/vlan",)),
     "bridge": ("Bridge", ("/proc/sys/net/bridge",)),
+    "nft_meta_bridge": ("isolation between the VMs of an internal bridge", ()),
     "tun": ("VM interfaces", ("/dev/net/tun", "/sys/class/misc/tun")),
 }
 _KVM_CREATE_VM = 0xAE01  # linux/kvm.h
@@ -106,6 +107,20 @@ def netlink(doors: Doors) -> Iterator[Check]:
             message="no CAP_NET_ADMIN: diff works, apply does not",
             advice="run as root",
         )
+
+
+def nftables(doors: Doors, loaded: Loaded) -> Iterator[Check]:
+    """Only hosts with an internal bridge need it."""
+    needed = needs_filters(loaded.documents)
+    try:
+        found = doors.nftables.observe()["filters"]
+    except CellError as error:
+        advice = "apt install python3-nftables, and run as root"
+        result = "fail" if needed else "ok"
+        message = error.message if needed else f"no document needs it ({error.message})"
+        yield Check(name="nftables", result=result, message=message, advice=advice if needed else "")
+        return
+    yield Check(name="nftables", result="ok", message=f"isolates {', '.join(sorted(found)) or 'no bridge'}")
 
 
 def kernel() -> Iterator[Check]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from cell_reconciler.cli import exits
+from cell_reconciler.cli import awaiting, exits
 from cell_reconciler.cli.render import json
 from cell_reconciler.cli.render.style import escape
 from cell_reconciler.converge.engine import Engine
@@ -79,11 +79,17 @@ def report(
             "outcomes": [_outcome(o) for o in outcomes],
             "summary": {**counts, "notBegun": len(plan.steps) - len(outcomes), "writingCalls": calls},
             "writes": engine.writes,
+            "pending": awaiting.plain(engine.pending),
+            "silentProbes": list(engine.guarded.silent),
             "unhealthy": [{"key": str(k), "reason": c.reason, "message": c.message} for k, c in sick],
         }
         json.write({"formatVersion": json.FORMAT_VERSION, **body}, sys.stdout)
         return
     print(summary_line(counts, len(plan.steps) - len(outcomes), calls))
+    if (found := engine.pending) is not None:
+        print(escape(awaiting.line(found)))
+        for name in engine.guarded.silent:
+            print(f"! {escape(name)} answered before the change and does not now")
     for key, condition in sick:
         print(f"! {escape(str(key))} is not Ready: {condition.reason}: {escape(condition.message)}")
 

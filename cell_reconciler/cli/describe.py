@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from cell_reconciler.cli import awaiting
     from cell_reconciler.cli.render import json
     from cell_reconciler.cli.render.style import Style
     from cell_reconciler.cli.session import open_status, parse_key
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     store = open_status(args)
     facts, change = ({}, None) if args.offline else _look(args, key)
     facts |= _remembered(store, key, live=bool(facts))
+    pending = awaiting.read(args.state_dir)
+    facts["unconfirmed"] = awaiting.line(pending) if pending is not None and key in pending.keys else ""
     if not facts.keys() & {"spec", "live", "conditions"}:
         raise CellError(f"{key} is not known on this host", "cellctl get lists what is; -f names the specs")
     if args.format == "json":
@@ -153,6 +156,7 @@ def _text(key: Key, facts: dict[str, Any], change: Change | None, style: Style) 
         ("owner", "Mark"),
         ("nextRetry", "Next retry"),
         ("unknown", "Unknown"),
+        ("unconfirmed", "Unconfirmed"),
     ):
         if facts.get(name):
             yield f"{label + ':':<13} {escape(str(facts[name]))}"

@@ -96,20 +96,25 @@ def _print(
     diagnostics: Sequence[Diagnostic],
     suspended: dict[Key, SuspensionRecord],
 ) -> None:
+    from cell_reconciler.cli import awaiting
     from cell_reconciler.cli.render import json, text
-    from cell_reconciler.cli.render.style import Style
+    from cell_reconciler.cli.render.style import Style, escape
 
     style = Style(use_color(args))
     if args.output == "json":
         resources = [_plain(row, suspended) for row in rows]
         found = [json.diagnostic(d) for d in diagnostics]
-        body = {"asOf": _as_of(rows), "daemon": _daemon(args), "resources": resources, "diagnostics": found}
+        pending = awaiting.plain(awaiting.read(args.state_dir))
+        about = {"asOf": _as_of(rows), "daemon": _daemon(args), "pending": pending}
+        body = {**about, "resources": resources, "diagnostics": found}
         json.write({"formatVersion": json.FORMAT_VERSION, **body}, sys.stdout)
         return
     for line in _lines(args, rows, suspended, style):
         print(line)
     if not args.what:
         print("".join(f"{line}\n" for d in diagnostics for line in text.diagnostic_lines(d, style)), end="")
+    if (waiting := awaiting.read(args.state_dir)) is not None:
+        print(f"{style.paint('!', 'yellow')} {escape(awaiting.line(waiting))}")
     sys.stdout.flush()
     daemon = _daemon(args)
     if not (args.live or daemon or args.quiet):

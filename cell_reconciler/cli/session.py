@@ -26,6 +26,7 @@ def open_engine(args: argparse.Namespace, *, host: str = "", paths: tuple[str, .
             allow=Risk.parse(allow) if allow else None,
             prune=getattr(args, "prune", None),
             only=tuple(parse_key(text) for text in getattr(args, "only", [])),
+            confirm_timeout=getattr(args, "confirm_timeout", None),
         )
     )
 

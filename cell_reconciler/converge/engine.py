@@ -6,7 +6,7 @@ that a pass about one VM does not read a thousand), and the specs with their par
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,23 +16,24 @@ from types import TracebackType
 
 import msgspec
 
-from cell_reconciler.converge import confirm, report
+from cell_reconciler.converge import pending, report
+from cell_reconciler.converge.confirmed import Confirmed
 from cell_reconciler.converge.executor import OnOutcome, Stop, execute
+from cell_reconciler.converge.guarded import Guarded
 from cell_reconciler.converge.journal import Journal
 from cell_reconciler.converge.lock import host_lock
+from cell_reconciler.converge.pending import Confirms, Pending
 from cell_reconciler.converge.refresh import refresh
-from cell_reconciler.converge.revert import revert
+from cell_reconciler.converge.settle import settle
 from cell_reconciler.drivers import Doors
 from cell_reconciler.drivers.observe import observe
-from cell_reconciler.drivers.probes import ProbeTarget, default_gateways
 from cell_reconciler.errors import NotHealthy
-from cell_reconciler.kinds import kind
-from cell_reconciler.kinds.reconciler.spec import ReconcilerSpec
-from cell_reconciler.kinds.world import build, pool_targets
+from cell_reconciler.kinds import kind, link_kinds
+from cell_reconciler.kinds.world import build, needs_filters, pool_targets
 from cell_reconciler.load import Specs
 from cell_reconciler.model.change import Outcome, Plan, Risk
 from cell_reconciler.model.condition import Condition, Truth
-from cell_reconciler.model.document import Document, Loaded, document_digest
+from cell_reconciler.model.document import Document, Loaded
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live, Source
 from cell_reconciler.planning import Policy, make_plan
@@ -53,6 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     allow: Risk | None = None
     prune: bool | None = None
     only: tuple[Key, ...] = ()
+    confirm_timeout: float | None = None  # seconds; an operator confirms every change of a link
 
 
 class Engine:
@@ -69,8 +71,9 @@ class Engine:
         self.down: dict[tuple[Source, str], str] = {}  # (source, pool or "") → why it is not asked: a gap at once
         self.live: Live | None = None
         self._told: Counter[str] = Counter()  # the writing calls that are in the history
-        self._path = threading.Lock()  # one change of the management path at a time
-        self._undone_digests: dict[Key, str] = {}  # of the documents whose change was rolled back
+        self.guarded = Guarded(options.state_dir, self.doors, options.confirm_timeout)
+        self.confirmed = Confirmed(options.state_dir, options.host)
+        self._seen: _Token | None = None  # when the host was observed last
         self.loaded: Loaded | None = None  # the last load: for workers, since only one thread may scan
 
     def __enter__(self) -> Engine:
@@ -101,15 +104,22 @@ class Engine:
         """Read the whole host."""
         if documents is None:
             documents = self.load().documents
-        self.live = observe(self.doors, self.options.host, pool_targets(documents), down=self.down)
+        self._seen = self._token()
+        optional = () if needs_filters(documents) else (Source.NFTABLES,)
+        pools = pool_targets(documents)
+        self.live = observe(self.doors, self.options.host, pools, down=self.down, optional=optional)
         return self.live
 
-    def refresh(self, loaded: Loaded, keys: Collection[Key] | None) -> Live:
-        """Read again what these keys need (None: everything); the rest stays as last seen."""
+    def refresh(self, loaded: Loaded, keys: Collection[Key] | None, heard: Collection[str] | None = None) -> Live:
+        """Read again what these keys need (None: everything); the rest stays as last seen.
+
+        ``heard``: what the kernel told of the network since then; None when nobody listens.
+        """
         known = {(gap.source, gap.scope) for gap in self.live.gaps} if self.live is not None else set()
         if keys is None or self.live is None or known != self.down.keys():
             return self.observe(loaded.documents)
-        self.live = refresh(self.doors, self.live, loaded.documents, keys)
+        self._seen = self._token()
+        self.live = refresh(self.doors, self.live, loaded.documents, keys, heard)
         return self.live
 
     # deciding
@@ -123,33 +133,19 @@ class Engine:
             if suspension and suspension.active(now):
                 suspended[key] = str(suspension)
         allow, prune = self.options.allow, self.options.prune
-        ignore: tuple[IgnoreFields, ...] = ()
         if settings is not None:
             spec = settings.spec
             allow = Risk.parse(spec.allow.value) if allow is None else allow
             prune = spec.prune if prune is None else prune
-            ignore = tuple(
-                IgnoreFields(
-                    kind=rule.kind,
-                    names=rule.names or (),
-                    labels=rule.selector.match_labels if rule.selector else {},
-                    fields=rule.fields,
-                )
-                for rule in spec.ignore
-            )
         return Policy(
             allow=Risk.BLIP if allow is None else allow,
             prune=bool(prune),
             suspended=suspended,
             fighting=self.fighting,
-            rolled_back=self._rolled_back(loaded),
-            ignore=ignore,
+            rolled_back=self.guarded.undone.among(loaded.documents),
+            unconfirmed=_unconfirmed(self.pending),
+            ignore=_ignore_rules(settings),
         )
-
-    def _rolled_back(self, loaded: Loaded) -> frozenset[Key]:
-        """Keys whose change was rolled back and whose document did not change since."""
-        known = ((key, loaded.documents.get(key), digest) for key, digest in self._undone_digests.items())
-        return frozenset(key for key, doc, digest in known if doc is not None and document_digest(doc) == digest)
 
     def plan(self, loaded: Loaded, live: Live | None = None, keys: Collection[Key] | None = None) -> Plan:
         """Compare and plan. ``live`` None: observe now. ``keys`` None: everything (or ``options.only``)."""
@@ -167,59 +163,43 @@ class Engine:
         if not plan.steps:
             return []
         live = self.live or self.observe()
-        keys = confirm.guarded(plan, live)
-        if not keys:
-            with self.journal.open(plan) as journal:
-                return execute(plan, self.doors, journal, on_outcome, self.stop)
-        with self._path:
-            return self._apply_guarded(plan, keys, on_outcome)
-
-    def _apply_guarded(self, plan: Plan, keys: Collection[Key], on_outcome: OnOutcome | None) -> list[Outcome]:
-        """A change on the management path: it is undone unless the probes that pass now pass again in time.
-
-        Raises Refused when none passes now and the path would be cut, NotHealthy when it was undone.
-        """
-        settings = settings_of(self.loaded or self.load())
-        timeout = float(settings.spec.confirm_timeout) if settings else float(ReconcilerSpec().confirm_timeout)
-        probes = confirm.passing(_probes(settings))
-        first, under, last = confirm.parts(plan, keys)
         with self.journal.open(plan) as journal:
 
-            def make(steps: Collection[int], done: Sequence[Outcome] = (), stop: Stop = self.stop) -> list[Outcome]:
+            def make(steps: Collection[int] | None, done: Sequence[Outcome], stop: Stop | None) -> list[Outcome]:
                 return execute(plan, self.doors, journal, on_outcome, stop, steps, done)
 
-            if not probes:
-                if any(step.risk == Risk.CUTS_MANAGEMENT for step in plan.steps):
-                    raise confirm.unprovable(_probes(settings))
-                return make(range(len(plan.steps)))  # nobody can tell, and it is a blip at most
-            outcomes = make(first)
-            watch = confirm.begin(self.options.state_dir, plan, keys, self.doors, timeout)
-            outcomes = make(under, outcomes, _Either(self.stop, watch))
-            if confirm.confirm(self.options.state_dir, probes, watch):
-                watch.guard.wait()
-                return make(last, outcomes)
-            raise self._undone(keys, probes)
+            if not self.guarded.keys(plan, live):
+                return make(None, (), self.stop)
+            documents = (self.loaded or self.load()).documents
+            try:
+                return self.guarded.apply(plan, live, documents, make, self.stop)
+            except NotHealthy:
+                self.live = None
+                raise
 
-    def _undone(self, keys: Collection[Key], probes: Sequence[ProbeTarget]) -> NotHealthy:
-        """Undo the change, unless the guard was faster, and remember not to make it again."""
-        errors = revert(self.options.state_dir, self.doors)
-        documents = self.loaded.documents if self.loaded else {}
-        self._undone_digests |= {key: document_digest(documents[key]) for key in keys if key in documents}
-        self.live = None
-        names = ", ".join(probe.name for probe in probes)
-        what = f"it could not be undone entirely: {'; '.join(errors)}" if errors else "it was rolled back"
-        return NotHealthy(
-            f"after the change {names} did not answer any more; {what}", "cellctl describe, then the specs"
-        )
+    @property
+    def pending(self) -> Pending | None:
+        """The change of the management path that an operator has to confirm, if there is one."""
+        found = pending.current(self.options.state_dir)
+        return found if found is not None and found.confirms == Confirms.OPERATOR else None
+
+    def watch_pending(self) -> str:
+        """Which change waits for an operator; empty when none does. One whose guard died gets a new one."""
+        found = self.pending
+        if found is None:
+            return ""
+        if not pending.guard_lives(self.options.state_dir):
+            settle(self.options.state_dir, self.doors)
+        return found.id
 
     def recover(self) -> list[str]:
-        """First of all: undo a change that nobody confirmed, and tell what a dead process was doing."""
+        """First of all: undo a change that nobody can confirm any more, and tell what a dead process was doing.
+
+        We hold the host's lock: whoever made it is gone. A change that waits for an operator is left alone, with a
+        guard: the one that it had, or a new one.
+        """
         texts = [f"the last pass was interrupted during: {text}" for text in self.journal.interrupted()]
-        errors = revert(self.options.state_dir, self.doors)  # we hold the host's lock: nobody is left to confirm it
-        if errors:
-            texts.append(f"a change on the management path could not be undone: {'; '.join(errors)}")
-        elif errors is not None:
-            texts.append("an unconfirmed change on the management path was rolled back")
+        texts += settle(self.options.state_dir, self.doors)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.status.add_events(Event(time=now, type="Warning", reason="Interrupted", message=t) for t in texts)
         return texts
@@ -254,6 +234,7 @@ class Engine:
         health = self.health(loaded, live, known)
         after = reduce(before, loaded, plan, outcomes, health, now, executed=executed)
         self.status.put(after.values())
+        self._keep(loaded, live, plan)
         self.status.add_events(report.events(before, after, outcomes, plan, now, reconcile_id))
         if outcomes:
             writes = dict(Counter(self.writes) - self._told)
@@ -261,6 +242,31 @@ class Engine:
             specs = plan.specs_digest or loaded.digest
             self.status.add_history(report.history(plan, outcomes, now, by, reconcile_id, specs, writes))
         return after
+
+    def keep_network(self, loaded: Loaded, live: Live, keys: Collection[Key]) -> None:
+        """After steps were made: look whether these links are in sync now, and keep what is."""
+        if links := [key for key in keys if key.kind in link_kinds() and key in loaded.documents]:
+            self._keep(loaded, live, self.plan(loaded, live, links))
+
+    def _keep(self, loaded: Loaded, live: Live, plan: Plan) -> None:
+        """What this pass found in sync becomes the last confirmed network, or will when an operator confirms it."""
+        token = self._token()
+        if token != self._seen:
+            return  # a change was begun, or undone, since we looked
+        found = None if token.decided else self.pending
+        ours = found is not None and found.made and self.options.confirm_timeout is not None
+        if not (token.decided or ours):
+            return  # what is in sync now may be undone
+        quiet = [c.key for c in plan.changes if not c.steps and not c.refused and c.key in loaded.documents]
+        self.confirmed.take(loaded.documents, quiet, live, _ignore_rules(settings_of(loaded)))
+        if found is None:
+            self.confirmed.keep(loaded.documents)
+        else:
+            kept = msgspec.to_builtins(self.confirmed.file())
+            pending.update(self.options.state_dir, msgspec.structs.replace(found, kept=kept))
+
+    def _token(self) -> _Token:
+        return _Token(self.guarded.epoch, pending.decided(self.options.state_dir))
 
     def wait_healthy(self, loaded: Loaded, timeout: float) -> list[tuple[Key, Condition]]:
         """Look again until every resource is Ready; what is not after ``timeout`` seconds is returned."""
@@ -277,14 +283,31 @@ class Engine:
             time.sleep(0.5)
 
 
-class _Either(msgspec.Struct, frozen=True):
-    """Begin no further step when told to stop, nor when the guard is about to undo what was done."""
+class _Token(msgspec.Struct, frozen=True):
+    """Two observations with the same one have no guarded change between them. ``decided``: none is pending."""
 
-    told: threading.Event
-    watch: confirm.Watch
+    epoch: int
+    decided: bool
 
-    def is_set(self) -> bool:
-        return self.told.is_set() or self.watch.over
+
+def _unconfirmed(found: Pending | None) -> str:
+    if found is None:
+        return ""
+    return f"a change of {found.what} waits until {found.until} for a confirmation"
+
+
+def _ignore_rules(settings: Document | None) -> tuple[IgnoreFields, ...]:
+    if settings is None:
+        return ()
+    return tuple(
+        IgnoreFields(
+            kind=rule.kind,
+            names=rule.names or (),
+            labels=rule.selector.match_labels if rule.selector else {},
+            fields=rule.fields,
+        )
+        for rule in settings.spec.ignore
+    )
 
 
 def settings_of(loaded: Loaded) -> Document | None:
@@ -292,21 +315,9 @@ def settings_of(loaded: Loaded) -> Document | None:
     return next((doc for key, doc in loaded.documents.items() if key.kind == "Reconciler"), None)
 
 
-def _probes(settings: Document | None) -> tuple[ProbeTarget, ...]:
-    """The configured probes, or the default gateways."""
-    if settings is None or not settings.spec.probes:
-        return default_gateways()
-    return tuple(
-        ProbeTarget(name=p.name, address=p.ping.address)
-        if p.ping
-        else ProbeTarget(name=p.name, address=p.tcp.address, port=p.tcp.port)
-        for p in settings.spec.probes
-    )
-
-
 def new_reconcile_id() -> str:
     """Eight hex digits that tie the log lines, events and history of one pass together."""
-    return secrets.token_hex(4)
+    return os.urandom(4).hex()
 
 
 def plan_keys(plan: Plan) -> set[Key]:

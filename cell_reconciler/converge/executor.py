@@ -1,16 +1,25 @@
-"""Runs the steps of a plan: each as soon as those before it are done, a few side by side."""
+"""Runs the steps of a plan: each as soon as those before it are done, a few side by side.
+
+Steps that change links are made one after another, without a thread of their own: the kernel has one lock for them all,
+and handing a step that takes a millisecond to a thread takes longer than the step.
+"""
 
 from __future__ import annotations
 
+import heapq
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Protocol
 
 from cell_reconciler.converge.journal import JournalWriter
 from cell_reconciler.drivers import Doors
 from cell_reconciler.errors import CellError, StepFailed
+from cell_reconciler.kinds import kind
 from cell_reconciler.model.change import Outcome, Plan, Result, Step
+from cell_reconciler.model.live import Source
 
 WORKERS = 4  # libvirtd serves 5 requests of one connection at a time; one is left for reads
 
@@ -37,41 +46,76 @@ def execute(
     ``stop`` set: the running steps are finished, no further one is begun (they get no outcome). ``among``: only
     these steps; ``known`` is what came of those before them, and is part of the answer.
     """
-    outcomes = {outcome.step: outcome for outcome in known}
-    running: dict[Future[Outcome], int] = {}
-    waiting = set(range(len(plan.steps)) if among is None else among)
+    schedule = _Schedule(plan, range(len(plan.steps)) if among is None else among, known)
+    ended: SimpleQueue[Outcome] = SimpleQueue()
+    running = 0
+
+    def work(index: int) -> None:
+        ended.put(_run(index, plan.steps[index], doors, journal))
+
     with ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="step") as pool:
-        while not (stop is not None and stop.is_set()):
-            for index in _ready(plan, waiting, outcomes):
-                waiting.discard(index)
-                blocker = _blocker(plan, index, outcomes)
-                if blocker is not None:
-                    _note(_blocked(plan, index, blocker), plan, outcomes, on_outcome)
+        while True:
+            begin = stop is None or not stop.is_set()
+            if begin and schedule.others and running < WORKERS:
+                index = heapq.heappop(schedule.others)
+                if (blocker := schedule.blocker(index)) is not None:
+                    _note(_blocked(plan, index, blocker), plan, schedule, on_outcome)
                 else:
-                    running[pool.submit(_run, index, plan.steps[index], doors, journal)] = index
-            if not running:
-                if not _ready(plan, waiting, outcomes):
-                    break
-                continue
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                del running[future]
-                _note(future.result(), plan, outcomes, on_outcome)
-        begun = [future for future in running if not future.cancel()]  # asked to stop: what only queues is not begun
-        for future in begun:
-            _note(future.result(), plan, outcomes, on_outcome)
-    return [outcomes[index] for index in sorted(outcomes)]
+                    pool.submit(work, index)
+                    running += 1
+            elif begin and schedule.links and ended.empty():
+                index = heapq.heappop(schedule.links)
+                blocker = schedule.blocker(index)
+                outcome = _blocked(plan, index, blocker) if blocker else _run(index, plan.steps[index], doors, journal)
+                _note(outcome, plan, schedule, on_outcome)
+            elif running:
+                _note(ended.get(), plan, schedule, on_outcome)
+                running -= 1
+            else:
+                break
+    return [schedule.outcomes[index] for index in sorted(schedule.outcomes)]
 
 
-def _ready(plan: Plan, waiting: set[int], outcomes: dict[int, Outcome]) -> list[int]:
-    return sorted(i for i in waiting if all(before in outcomes for before in plan.edges[i]))
+class _Schedule:
+    """Which steps may begin: each as soon as all those before it have come to something. Lowest number first.
 
+    Two heaps: steps of ``links``, and ``others``.
+    """
 
-def _blocker(plan: Plan, index: int, outcomes: dict[int, Outcome]) -> Outcome | None:
-    for before in plan.edges[index]:
-        if outcomes[before].result in (Result.FAILED, Result.BLOCKED):
-            return outcomes[before]
-    return None
+    def __init__(self, plan: Plan, among: Collection[int], known: Sequence[Outcome]) -> None:
+        self.outcomes = {outcome.step: outcome for outcome in known}
+        self._edges = plan.edges
+        kinds = {step.key.kind for step in plan.steps}
+        self._of_links = {name for name in kinds if kind(name).sources == {Source.NETLINK}}
+        self._steps = plan.steps
+        self.links: list[int] = []
+        self.others: list[int] = []
+        self._after: dict[int, list[int]] = defaultdict(list)
+        self._missing: dict[int, int] = {}
+        for index in among:
+            before = [b for b in plan.edges[index] if b not in self.outcomes]
+            self._missing[index] = len(before)
+            for other in before:
+                self._after[other].append(index)
+        for index, count in self._missing.items():
+            if count == 0:
+                self._push(index)
+
+    def _push(self, index: int) -> None:
+        link = self._steps[index].key.kind in self._of_links
+        heapq.heappush(self.links if link else self.others, index)
+
+    def blocker(self, index: int) -> Outcome | None:
+        """What a step waits for in vain."""
+        before = (self.outcomes[b] for b in self._edges[index])
+        return next((o for o in before if o.result in (Result.FAILED, Result.BLOCKED)), None)
+
+    def ended(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.step] = outcome
+        for index in self._after.pop(outcome.step, ()):
+            self._missing[index] -= 1
+            if self._missing[index] == 0:
+                self._push(index)
 
 
 def _blocked(plan: Plan, index: int, blocker: Outcome) -> Outcome:
@@ -80,8 +124,8 @@ def _blocked(plan: Plan, index: int, blocker: Outcome) -> Outcome:
     return Outcome(step=index, key=step.key, op=step.op, result=Result.BLOCKED, error=f"waits for: {cause}")
 
 
-def _note(outcome: Outcome, plan: Plan, outcomes: dict[int, Outcome], on_outcome: OnOutcome | None) -> None:
-    outcomes[outcome.step] = outcome
+def _note(outcome: Outcome, plan: Plan, schedule: _Schedule, on_outcome: OnOutcome | None) -> None:
+    schedule.ended(outcome)
     if on_outcome is not None:
         on_outcome(outcome, plan)
 

@@ -1,7 +1,7 @@
 """Observe again only what some keys need, and keep the rest of the last observation.
 
 A pass about one VM reads one domain, its bridges and its volumes' pools, and not a thousand domains. The periodic full
-resync makes it correct again whatever was missed.
+resync makes it correct again whatever was missed. The network has its own part: ``refresh_network``.
 """
 
 from __future__ import annotations
@@ -11,32 +11,56 @@ from typing import Any
 
 import msgspec
 
+from cell_reconciler.converge.refresh_network import refresh_network
 from cell_reconciler.drivers import Doors
 from cell_reconciler.errors import Unreachable
 from cell_reconciler.kinds import kind
-from cell_reconciler.kinds.world import pool_targets
+from cell_reconciler.kinds.world import needs_filters, pool_targets
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Gap, Live, Source
 
 
-def refresh(doors: Doors, live: Live, documents: Mapping[Key, Document], keys: Collection[Key]) -> Live:
-    """``live`` with the parts renewed that ``keys`` and what they refer to depend on. Never raises Unreachable."""
-    wanted = _with_references(keys, documents)
+def refresh(
+    doors: Doors,
+    live: Live,
+    documents: Mapping[Key, Document],
+    keys: Collection[Key],
+    heard: Collection[str] | None = None,
+) -> Live:
+    """``live`` with the parts renewed that ``keys`` and what they refer to depend on. Never raises Unreachable.
+
+    ``heard``: what the kernel said that changed since the last observation, as ``LinkEvents`` tells it; the rest of the
+    network is as it was then. None: nobody listens, so that all of it is read.
+    """
+    wanted = with_references(keys, documents)
     parts: dict[str, Any] = {}
     gaps = list(live.gaps)  # what is known to be silent is not asked here; the full observation does
     silent = {(gap.source, gap.scope) for gap in gaps}
     domains = {key.name for key in wanted if key.kind == "VirtualMachine"}
     if domains and (Source.LIBVIRT, "") not in silent:
         _part(Source.LIBVIRT, parts, gaps, lambda: _domains(doors, live, domains))
-    network = any(key.kind in ("Bond", "Bridge", "VirtualMachine") for key in wanted)
-    if network and (Source.NETLINK, "") not in silent:
-        _part(Source.NETLINK, parts, gaps, lambda: doors.netlink.observe())
+    linked = {key for key in wanted if Source.NETLINK in kind(key.kind).sources}
+    if (linked or heard) and (Source.NETLINK, "") not in silent:
+        seen = msgspec.structs.replace(live, **parts)
+        _part(Source.NETLINK, parts, gaps, lambda: refresh_network(doors, seen, documents, linked, heard))
+    if (Source.NFTABLES, "") not in silent and _filtered(live, documents, linked, whole=heard is None):
+        _part(Source.NFTABLES, parts, gaps, lambda: doors.nftables.observe())
     for name, target in pool_targets(documents).items():
         source = Source.CEPH if target.backend == "rbd" else Source.FILES
         if Key("StoragePool", name) in wanted and (source, name) not in silent:
             _part(source, parts, gaps, lambda t=target: _pool(doors, live, parts, t), scope=name)
+    if not parts and len(gaps) == len(live.gaps):
+        return live  # the very same, so that what was derived from it need not be derived again
     return msgspec.structs.replace(live, gaps=tuple(gaps), **parts)
+
+
+def _filtered(live: Live, documents: Mapping[Key, Document], linked: Collection[Key], *, whole: bool) -> bool:
+    """Have the packet filters to be read? With all of the network, or for a bridge that has one, or should."""
+    if whole:
+        return bool(linked) and (live.filters is not None or needs_filters(documents))
+    named = live.filters or {}
+    return any(key.name in named or needs_filters({key: documents[key]}) for key in linked if key in documents)
 
 
 def _part(source: Source, parts: dict[str, Any], gaps: list[Gap], read: Any, scope: str = "") -> None:
@@ -63,7 +87,8 @@ def _pool(doors: Doors, live: Live, parts: dict[str, Any], target: Any) -> dict[
     }
 
 
-def _with_references(keys: Collection[Key], documents: Mapping[Key, Document]) -> set[Key]:
+def with_references(keys: Collection[Key], documents: Mapping[Key, Document]) -> set[Key]:
+    """The keys and all that their documents refer to."""
     found: set[Key] = set()
     queue = list(keys)
     while queue:

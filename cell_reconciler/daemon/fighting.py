@@ -6,14 +6,68 @@ changes, ``cellctl resume`` is said, or an hour has passed. Pure: times are hand
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
+from cell_reconciler.kinds import kind
+from cell_reconciler.kinds.links.managers import said
+from cell_reconciler.model.change import Change
 from cell_reconciler.model.key import Key
+from cell_reconciler.model.live import Live, Route, Source
+from cell_reconciler.model.mark import RTPROT
+from cell_reconciler.model.protocols import protocol_name
 
 REPAIRS = 3
 WINDOW = 600.0  # seconds in which the repairs count
 REST = 3600.0  # seconds after which it is tried again
-REASON = f"repaired {REPAIRS} times in {WINDOW / 60:.0f} minutes, and another writer changes it again"
+_MOST_LINKS = 1000
+_NOBODY: Mapping[str, str] = {}
+
+
+def reason(change: Change, live: Live, writers: Mapping[str, str] = _NOBODY) -> str:
+    """Why a key is left alone, and who the other one is, as far as ``live`` and the events tell."""
+    other = other_writer(change, live, writers) or "another writer"
+    return f"repaired {REPAIRS} times in {WINDOW / 60:.0f} minutes, and {other} changes it again"
+
+
+def other_writer(change: Change, live: Live, writers: Mapping[str, str] = _NOBODY) -> str | None:
+    """Who else writes to what this change repairs: the manager of a link, who set a route in place of ours, or the
+    process that changed the link last (``writers``, by link).
+
+    Nothing is known of what is not of the network.
+    """
+    if Source.NETLINK not in kind(change.key.kind).sources:
+        return None
+    touched = {change.key.name, *(getattr(step.action, "name", "") for step in change.steps)}
+    for link in sorted(touched & live.managers.keys()):
+        return f"{said(live.managers[link])}, which manages {link},"
+    routes = [getattr(step.action, "route", None) for step in change.steps]
+    ours = {(route.to, route.table) for route in routes if isinstance(route, Route)}
+    for route in live.routes:
+        if route.protocol != RTPROT and (route.to, route.table) in ours:
+            return f"whoever sets the route to {route.to} with protocol {protocol_name(route.protocol)}"
+    for link in sorted(touched & writers.keys()):
+        return f"the process {writers[link]}, which changed {link} last,"
+    return None
+
+
+class Writers:
+    """Which process changed a link last, by the events of the kernel: it tells that of addresses, routes and new links,
+    and mostly not of who sets something on a link."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[str, float]] = {}
+
+    def heard(self, link: str, writer: str, now: float) -> None:
+        self._last.pop(link, None)
+        self._last[link] = (writer, now)
+        if len(self._last) > _MOST_LINKS:  # taps come and go
+            del self._last[next(iter(self._last))]
+
+    def recent(self, now: float) -> dict[str, str]:
+        """Link → process, of the time in which repairs count."""
+        return {link: writer for link, (writer, at) in self._last.items() if now - at < WINDOW}
 
 
 class Bout(msgspec.Struct):

@@ -28,9 +28,19 @@ class Domain(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A network interface, its ports or its addresses changed."""
+    """A network interface, its ports or its addresses changed; or routes or rules, by ``netlink.events``' names.
+
+    ``writer``: the process that asked the kernel for it, as far as it is known and still there.
+    """
 
     name: str
+    writer: str = ""
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """The packet filter of a bridge changed."""
+
+    bridge: str
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -96,5 +106,5 @@ class Finished(msgspec.Struct, frozen=True):
     outcomes: tuple[Outcome, ...]
 
 
-Hint: TypeAlias = Finished | PoolLost | PoolBack | Files | Domain | Link | Lost | Back | Reload | Stop | Died
+Hint: TypeAlias = Finished | PoolLost | PoolBack | Files | Domain | Link | Filter | Lost | Back | Reload | Stop | Died
 Tell: TypeAlias = Callable[[Hint], None]

@@ -26,6 +26,7 @@ from cell_reconciler.daemon.hints import (
     Died,
     Domain,
     Files,
+    Filter,
     Finished,
     Hint,
     Link,
@@ -80,7 +81,8 @@ class Loop:
         self._clock = time.monotonic
         self._random = random.random
         self._loaded: Loaded | None = None
-        self._users: dict[str, frozenset[Key]] = {}
+        self._heard: set[str] = set()  # what the kernel told of the network since the last look
+        self._heard_due: float | None = None
         self.passes = Passes(engine, workers.submit, self._clock, self._random)
         self._full_due = 0.0
         self._scan_due = 0.0
@@ -122,7 +124,7 @@ class Loop:
             self._rescan()
         if now >= self._full_due:
             self._everything()
-        elif keys := self.passes.take(now):
+        elif (keys := self.passes.take(now)) or (self._heard_due is not None and now >= self._heard_due):
             self._look(keys)
         self._feed(now)
 
@@ -130,8 +132,7 @@ class Loop:
         """Everything that was told; waits for it until something is due."""
         beat = self._notify.watchdog_seconds
         times = [self._full_due, self._scan_due, self._clock() + (beat / 3 if beat else RESCAN)]
-        if (due := self.passes.next_due()) is not None:
-            times.append(due)
+        times += [due for due in (self.passes.next_due(), self._heard_due) if due is not None]
         found: list[Hint] = []
         try:
             found.append(self._inbox.get(timeout=max(0.0, min(times) - self._clock())))
@@ -174,12 +175,33 @@ class Loop:
                 self._say_trouble(trouble)
             case Domain(name):
                 self._dirty(mapping.of_domain(name, self.loaded.documents))
-            case Link(name):
-                self._dirty(self._of_link(name))
+            case Link(name, writer):
+                self._heard.add(name)
+                if writer:
+                    self.passes.changed_by(name, writer)
+                if self._heard_due is None and self._matters(name):
+                    self._heard_due = self._clock() + SETTLE
+            case Filter(bridge):
+                self._dirty({Key("Bridge", bridge)} & self.loaded.documents.keys())
             case Finished():
                 self.passes.finished(hint, self.loaded)
                 if self.passes.wants_everything:
                     self._full_due = 0.0
+            case Reload():
+                logger().info("reload")
+                self._notify.reloading()
+                self._reloading = True
+                self._scan_due = self._full_due = 0.0
+            case Stop():
+                self._stop = hint
+            case Died():
+                self._died = hint
+            case Lost() | Back() | PoolLost() | PoolBack():
+                self._hear_source(hint)
+
+    def _hear_source(self, hint: Lost | Back | PoolLost | PoolBack) -> None:
+        """What went silent is a gap until it answers again, and either is a reason to look at everything."""
+        match hint:
             case Lost(source, reason):
                 logger().warning("source lost", source=source.value, reason=reason)
                 self._engine.down[(source, "")] = reason
@@ -194,15 +216,6 @@ class Loop:
                 logger().info("pool answers again", pool=pool)
                 self._forget_silence(pool)
                 self._full_due = 0.0
-            case Reload():
-                logger().info("reload")
-                self._notify.reloading()
-                self._reloading = True
-                self._scan_due = self._full_due = 0.0
-            case Stop():
-                self._stop = hint
-            case Died():
-                self._died = hint
 
     def _pool_lost(self, pool: str, reason: str) -> None:
         document = self.loaded.documents.get(Key("StoragePool", pool))
@@ -222,10 +235,8 @@ class Loop:
         for key in keys:
             self.passes.want(key, due)
 
-    def _of_link(self, name: str) -> set[Key]:
-        if self._engine.live is None:
-            return set()
-        return mapping.of_link(name, self._users, self.loaded.documents, self._engine.live)
+    def _matters(self, name: str) -> bool:
+        return self._engine.live is not None and mapping.matters(name, self.passes.users, self._engine.live)
 
     def _say_trouble(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:
@@ -259,7 +270,7 @@ class Loop:
             return
         self._loaded = new
         found = news(old, new)
-        self._users = mapping.links(new.documents)
+        self.passes.users = mapping.links(new.documents)
         for problem in found.problems:
             say = logger().error if invalid(problem) else logger().warning
             say(str(problem), advice=problem.advice, rule=problem.rule)
@@ -292,8 +303,10 @@ class Loop:
             self._notify.ready(self.passes.summary())
 
     def _look(self, keys: list[Key] | None) -> None:
+        heard = None if self._options.once else self._heard
+        self._heard, self._heard_due = set(), None
         with structlog.contextvars.bound_contextvars(reconcile=self.passes.new_id()):
-            gaps = self.passes.look(self.loaded, keys, writing=not self._observe_only())
+            gaps = self.passes.look(self.loaded, keys, writing=not self._observe_only(), heard=heard)
         for gap in gaps:
             if gap.scope and (gap.source, gap.scope) not in self._engine.down:
                 self._engine.down[(gap.source, gap.scope)] = gap.reason

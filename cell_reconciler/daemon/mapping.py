@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
+from cell_reconciler.converge.refresh_network import differing
+from cell_reconciler.drivers.netlink.events import RULES
+from cell_reconciler.kinds.links.index import links_of
+from cell_reconciler.kinds.links.spec import Layer3
 from cell_reconciler.kinds.world import pool_targets
 from cell_reconciler.model.document import Document
-from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live
 from cell_reconciler.model.storage import PoolTarget
@@ -23,22 +26,32 @@ def of_domain(name: str, documents: Mapping[Key, Document]) -> set[Key]:
 
 
 def links(documents: Mapping[Key, Document]) -> dict[str, frozenset[Key]]:
-    """Link name → the Bridge and Bond documents that own or use it. Made once per change of the specs."""
+    """Link name → the documents of links that own or use it. Made once per change of the specs.
+
+    The empty name stands for what belongs to no link: policy rules.
+    """
     found: dict[str, set[Key]] = defaultdict(set)
     for key, document in documents.items():
-        if key.kind == "Bond":
-            names = [key.name, *document.spec.members]
-        elif key.kind == "Bridge":
-            names = [key.name]
-            if document.spec.uplink is not UNSET:
-                names.append(document.spec.uplink)
-                if document.spec.vlan is not UNSET:
-                    names.append(f"{document.spec.uplink}.{document.spec.vlan}")
-        else:
-            continue
-        for name in names:
+        for name in links_of(document):
             found[name].add(key)
+        if isinstance(document.spec, Layer3) and document.spec.rules:
+            found[RULES].add(key)
     return {name: frozenset(keys) for name, keys in found.items()}
+
+
+def matters(name: str, users: Mapping[str, frozenset[Key]], live: Live) -> bool:
+    """Has this link (or ``RULES``, ``ROUTES``) to be looked at because of what was heard of it?
+
+    One that nobody knows may be a new name of a link, or a route anywhere may stand in the place of one of ours.
+    """
+    link = live.links.get(name)
+    return link is None or link.kind == "tun" or name in users or (link.master or "") in users
+
+
+def concerned(old: Live, new: Live, users: Mapping[str, frozenset[Key]], documents: Mapping[Key, Document]) -> set[Key]:
+    """Keys that the difference of two observations of the network is about."""
+    names = differing(old, new)
+    return {key for name in names for live in (old, new) for key in of_link(name, users, documents, live)}
 
 
 def of_link(name: str, users: Mapping[str, frozenset[Key]], documents: Mapping[Key, Document], live: Live) -> set[Key]:

@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from cell_reconciler.converge.engine import Engine, new_reconcile_id
+from cell_reconciler.daemon import mapping
 from cell_reconciler.daemon.backoff import Backoff
-from cell_reconciler.daemon.fighting import REASON, Fighting
+from cell_reconciler.daemon.fighting import Fighting, Writers, reason
 from cell_reconciler.daemon.hints import Finished, Job
 from cell_reconciler.daemon.logs import logger
 from cell_reconciler.daemon.queue import WorkQueue
@@ -45,13 +46,15 @@ class Passes:
         self._queue = WorkQueue()
         self._backoff = Backoff(jitter)
         self._fighting = Fighting()
+        self._writers = Writers()
         self.jobs: set[Job] = set()
         self.wants_everything = False
+        self.users: dict[str, frozenset[Key]] = {}  # link → the documents that it concerns
         self._id = ""
         self._applied: dict[Key, str] = {}  # digest of the document that was last applied without a failure
         self._waiting: set[Key] = set()
         self._ready: dict[Key, str] = {}  # key → "in sync", "drifted", "failed", "unknown"
-        self._words: tuple[dict[Key, SuspensionRecord], dict[Key, str]] | None = None
+        self._words: tuple[dict[Key, SuspensionRecord], dict[Key, str], str] | None = None
         self._codes: set[int] = set()
 
     # what is wanted
@@ -82,6 +85,10 @@ class Passes:
             with contextlib.suppress(OSError):
                 self._engine.status.forget(loaded.documents)
 
+    def changed_by(self, link: str, writer: str) -> None:
+        """An event of this link named the process that caused it."""
+        self._writers.heard(link, writer, self._clock())
+
     def nudge(self, now: float) -> None:
         """Something changed that others may have waited for."""
         for key in self._waiting:
@@ -95,10 +102,13 @@ class Passes:
         return self._queue.next_due()
 
     def words_of_operators(self) -> bool:
-        """Did somebody say ``suspend`` or ``resume`` since the last question? ``resume`` also ends a fight."""
+        """Did somebody say ``suspend``, ``resume``, ``commit`` or ``rollback`` since the last question?
+
+        ``resume`` also ends a fight.
+        """
         store = self._engine.status
         try:
-            words = (store.suspensions(), store.resumed())
+            words = (store.suspensions(), store.resumed(), self._engine.watch_pending())
         except CellError as error:  # planning refuses to go on without it, and says so for each key
             logger().error(error.message, advice=error.advice)
             return False
@@ -120,12 +130,26 @@ class Passes:
         """RFC 3339."""
         return (datetime.now(UTC) + timedelta(seconds=later)).isoformat(timespec="milliseconds")
 
-    def look(self, loaded: Loaded, keys: Collection[Key] | None, *, writing: bool) -> tuple[Gap, ...]:
-        """Observe, plan, write down what is known, hand out what there is to do. Returns what did not answer."""
+    def look(
+        self,
+        loaded: Loaded,
+        keys: Collection[Key] | None,
+        *,
+        writing: bool,
+        heard: Collection[str] | None = None,
+    ) -> tuple[Gap, ...]:
+        """Observe, plan, write down what is known, hand out what there is to do. Returns what did not answer.
+
+        ``heard``: what the kernel told of the network since the last look, None when nobody listens. Of what it told,
+        only what is other than before makes work.
+        """
         started = self._clock()
-        mine = self._queue.busy - {key for job in self.jobs for key in job.keys}
         self._rest(loaded)
-        live = self._engine.refresh(loaded, keys)
+        before = self._engine.live
+        live = self._engine.refresh(loaded, keys, heard)
+        if keys is not None and before is not None:
+            keys = [*keys, *self._also(mapping.concerned(before, live, self.users, loaded.documents) - set(keys))]
+        mine = self._queue.busy - {key for job in self.jobs for key in job.keys}
         for plan in self._plans(loaded, live, keys):
             if writing:
                 self._hand_out(loaded, live, plan, mine)
@@ -137,6 +161,16 @@ class Passes:
         about = "everything" if keys is None else [str(key) for key in keys][:20]
         logger().debug("looked", about=about, seconds=round(self._clock() - started, 4), gaps=len(live.gaps))
         return live.gaps
+
+    def _also(self, keys: Collection[Key]) -> list[Key]:
+        """Those of the keys that may be looked at now and are not yet; the others are when their time comes."""
+        now, found = self._clock(), []
+        for key in keys:
+            if self._backoff.not_before(key) <= now and self._queue.claim(key):
+                found.append(key)
+            else:
+                self.want(key, now)
+        return sorted(found)
 
     def _plans(self, loaded: Loaded, live: Live, keys: Collection[Key] | None) -> list[Plan]:
         """One plan. When planning fails, one for each key, so that one bad document stops nobody else."""
@@ -256,8 +290,10 @@ class Passes:
         again = self._applied.get(change.key) == digest
         self._applied[change.key] = digest
         if (again or change.cause == Cause.DRIFT) and self._fighting.repaired(change.key, digest, now):
-            self._engine.fighting[change.key] = REASON
-            logger().warning("fighting: left alone from now on", key=str(change.key), reason=REASON)
+            live = self._engine.live or Live(host=self._engine.options.host)
+            why = reason(change, live, self._writers.recent(now))
+            self._engine.fighting[change.key] = why
+            logger().warning("fighting: left alone from now on", key=str(change.key), reason=why)
 
     def _rest(self, loaded: Loaded) -> None:
         """Give another chance to keys whose hour is over."""

@@ -21,18 +21,21 @@ from cell_reconciler.daemon.loop import Loop, Options
 from cell_reconciler.daemon.notify import Notify
 from cell_reconciler.daemon.triggers_libvirt import LibvirtTrigger
 from cell_reconciler.daemon.triggers_netlink import NetlinkTrigger
+from cell_reconciler.daemon.triggers_nftables import FilterTrigger
 from cell_reconciler.daemon.triggers_pools import PoolTrigger
 from cell_reconciler.daemon.watch import Watch
 from cell_reconciler.daemon.workers import WORKERS, Workers
 from cell_reconciler.load.source import STDIN
 
-SAID = ("suspensions.json", "resumed.json")  # what `cellctl suspend` and `resume` write: the loop hears them at once
+# What `cellctl suspend` and `resume` write, and what `commit` and `rollback` take away: the loop hears it at once.
+SAID = ("suspensions.json", "resumed.json", "pending.json")
 
 
 def run(engine: Engine, options: Options) -> int:
     """The daemon, or one pass of it; the exit code. Raises Refused when another process holds the host's lock."""
     inbox: queue.SimpleQueue[Hint] = queue.SimpleQueue()
     notify = Notify()
+    engine.guarded.undone.heed = True
     with engine, engine.lock("cellctl run"), _signals(inbox.put):
         for text in engine.recover():
             logger().warning(text)
@@ -65,6 +68,8 @@ def _start(crew: Crew, workers: Workers, loop: Loop, engine: Engine, tell: Tell,
     crew.start("files", watch.run, watch.stop)
     netlink = NetlinkTrigger(tell)
     crew.start("netlink", netlink.run, netlink.stop)
+    nftables = FilterTrigger(tell)
+    crew.start("nftables", nftables.run, nftables.stop)
     libvirt = LibvirtTrigger(engine.doors.libvirt, tell)
     crew.start("libvirt", libvirt.run, libvirt.stop)
     pools = PoolTrigger(engine.doors, lambda: mapping.pools(loop.documents), tell)

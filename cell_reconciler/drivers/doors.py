@@ -12,6 +12,7 @@ from cell_reconciler.model.storage import PoolTarget
 if TYPE_CHECKING:
     from cell_reconciler.drivers.libvirt import LibvirtDoor
     from cell_reconciler.drivers.netlink import NetlinkDoor
+    from cell_reconciler.drivers.nftables import NftablesDoor
     from cell_reconciler.drivers.pools import PoolDoor
 
 
@@ -59,6 +60,12 @@ class Doors:
 
         return NetlinkDoor(self.writes)
 
+    @cached_property
+    def nftables(self) -> NftablesDoor:
+        from cell_reconciler.drivers.nftables import NftablesDoor
+
+        return NftablesDoor(self.writes)
+
     def pool(self, target: PoolTarget) -> PoolDoor:
         """The door of a storage pool; one per target, opened by the driver of its backend."""
         from cell_reconciler.drivers.pools import open_pool
@@ -74,7 +81,7 @@ class Doors:
             for pool in self._pools.values():
                 pool.close()
             self._pools.clear()
-        for name in ("libvirt", "netlink"):
+        for name in ("libvirt", "netlink", "nftables"):
             door = self.__dict__.pop(name, None)
             if door is not None:
                 door.close()

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cell_reconciler.drivers.doors import Doors
+from cell_reconciler.drivers.managers import managers
 from cell_reconciler.errors import Unreachable
 from cell_reconciler.model.live import Gap, Image, Live, Pool, Source
 from cell_reconciler.model.storage import PoolTarget
@@ -18,10 +19,12 @@ def observe(
     pools: Mapping[str, PoolTarget],
     sources: Collection[Source] = tuple(Source),
     down: Mapping[tuple[Source, str], str] | None = None,
+    optional: Collection[Source] = (),
 ) -> Live:
     """Read everything. Never raises for a source that is unreachable: it becomes a ``Gap`` of the result.
 
     ``down``: (source, pool or "") → reason of what is known not to answer: it is not asked, and is a gap at once.
+    ``optional``: sources that no document needs; what they do not answer is no gap.
     """
     gaps = [Gap(source, reason, scope) for (source, scope), reason in (down or {}).items()]
     pools = {name: target for name, target in pools.items() if name not in {gap.scope for gap in gaps}}
@@ -32,7 +35,9 @@ def observe(
         if Source.LIBVIRT in sources:
             jobs.append((Source.LIBVIRT, "", executor.submit(lambda: doors.libvirt.observe())))
         if Source.NETLINK in sources:
-            jobs.append((Source.NETLINK, "", executor.submit(lambda: doors.netlink.observe())))
+            jobs.append((Source.NETLINK, "", executor.submit(lambda: observe_network(doors))))
+        if Source.NFTABLES in sources:
+            jobs.append((Source.NFTABLES, "", executor.submit(lambda: doors.nftables.observe())))
         for target in pools.values():
             source = Source.CEPH if target.backend == "rbd" else Source.FILES
             if source in sources:
@@ -40,10 +45,16 @@ def observe(
         for source, scope, job in jobs:
             try:
                 for name, part in job.result().items():
-                    found.setdefault(name, {}).update(part)
+                    found[name] = {**found.get(name, {}), **part} if isinstance(part, dict) else part
             except Unreachable as error:
-                gaps.append(Gap(source, error.reason, scope))
-    return Live(host=host, gaps=tuple(gaps), **found)
+                gaps += [] if source in optional else [Gap(source, error.reason, scope)]
+    return Live(host=host, gaps=tuple(gaps), filters=found.pop("filters", None), **found)
+
+
+def observe_network(doors: Doors) -> dict[str, Any]:
+    """What the kernel reports of the network, and who else manages its links. Raises Unreachable."""
+    found = doors.netlink.observe()
+    return {**found, "managers": managers(found["links"])}
 
 
 def _pool(doors: Doors, target: PoolTarget) -> dict[str, dict[str, Pool] | dict[str, Image]]:

@@ -6,6 +6,7 @@ Rule 3: a list of structs that have a ``name`` is keyed by it: order does not ma
 ``spec.disks[root].cache``. Other lists compare as ordered values, unless declared ``unordered=True``.
 Rule 4: fields of change class POLICY have no counterpart on the host and are never compared.
 Rule 5: of an adopted object only the fields that the document names are ours (``named``).
+Rule 6: a struct that is declared ``whole=True`` is one value: what it leaves out is part of what it says.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _value(
     named: Collection[str] | None,
     ignored: frozenset[str],
 ) -> Iterator[FieldChange]:
-    if isinstance(want, msgspec.Struct) and isinstance(have, msgspec.Struct):
+    if isinstance(want, msgspec.Struct) and isinstance(have, msgspec.Struct) and not field.extra.get("whole"):
         yield from _struct(want, have, path, pointer, named, ignored)
     elif _keyed(want) or (want == () and _keyed(have)):
         yield from _list(field, want, have or (), path, pointer, named, ignored)
@@ -72,7 +73,7 @@ def _value(
             have=plain(have),
             want=plain(want),
             effect=field.change,
-            ignored=_covered(pointer, ignored),
+            ignored=covered(pointer, ignored),
             secret=bool(field.extra.get("secret")),
         )
 
@@ -92,10 +93,10 @@ def _list(
         if item.name in found:
             yield from _struct(item, found[item.name], here, there, named, ignored)
         else:
-            skip = _covered(pointer, ignored) or f"{pointer}/{item.name}" in ignored
+            skip = covered(pointer, ignored) or f"{pointer}/{item.name}" in ignored
             yield FieldChange(path=here, have=None, want=plain(item), effect=field.change, ignored=skip)
     for name in found.keys() - {item.name for item in want}:
-        skip = _covered(pointer, ignored) or f"{pointer}/{name}" in ignored
+        skip = covered(pointer, ignored) or f"{pointer}/{name}" in ignored
         yield FieldChange(path=f"{path}[{name}]", have=plain(found[name]), want=None, effect=field.change, ignored=skip)
 
 
@@ -113,6 +114,6 @@ def _equal(field: Field, want: Any, have: Any) -> bool:
     return bool(want == have)
 
 
-def _covered(pointer: str, ignored: frozenset[str]) -> bool:
+def covered(pointer: str, ignored: frozenset[str]) -> bool:
     """Is the pointer, or one above it, named by ``cell/ignore``?"""
     return any(pointer == rule or pointer.startswith(rule.rstrip("/") + "/") for rule in ignored)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from xml.etree import ElementTree
 
 import msgspec
 
@@ -22,6 +21,11 @@ def pool_targets(documents: Mapping[Key, Document]) -> dict[str, PoolTarget]:
     from cell_reconciler.kinds.storage_pool.target import target
 
     return {doc.key.name: target(doc) for doc in pools}
+
+
+def needs_filters(documents: Mapping[Key, Document]) -> bool:
+    """Does any of the documents need a packet filter? Reading filters takes a library that not every host has."""
+    return any(key.kind == "Bridge" and doc.spec.mode == "internal" for key, doc in documents.items())
 
 
 def domain_type(documents: Mapping[Key, Document], host: str) -> str:
@@ -43,6 +47,10 @@ def build(host: str, documents: Mapping[Key, Document], live: Live) -> World:
 
 def without_domains(world: World, names: Collection[str]) -> World:
     """The world as it will be when these domains are gone: neither they nor their vnets use anything any more."""
+    if not names:
+        return world
+    from xml.etree import ElementTree
+
     taps: set[str] = set()
     for name in names:
         xml = world.live.domains[name].active

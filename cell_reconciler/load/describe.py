@@ -19,8 +19,9 @@ from cell_reconciler.model.quantities import Bytes, Duration, Mac
 CHANGE = {
     Effect.POLICY: "none on the host: it guides the reconciler",
     Effect.LIVE: "in place, nobody notices",
+    Effect.EMPTY: "the members are released and enslaved again, the bond stays up",
     Effect.DOWN: "the link goes down and up again",
-    Effect.REBUILD: "the members are released and enslaved again",
+    Effect.REBUILD: "the members are released and enslaved again, the link goes down and up",
     Effect.REPLUG: "the device is unplugged and plugged again",
     Effect.RESTART: "takes effect when the VM is powered off and started",
     Effect.REPLACE: "the object has to be deleted and created",

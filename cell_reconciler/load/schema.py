@@ -123,11 +123,13 @@ def _sized(schema: Schema, kind: Any, what: str) -> Schema:
 
 
 def with_examples(struct: type[msgspec.Struct]) -> list[tuple[Field, list[Any]]]:
-    """The fields of a struct, each with the examples of its declaration."""
+    """The fields of a struct, each with the examples of its declaration; its own before those of its bases."""
     info = mi.type_info(struct)
     types = [f.type for f in info.fields] if isinstance(info, mi.StructType) else []
     extras = [(t.extra_json_schema or {}) if isinstance(t, mi.Metadata) else {} for t in types]
-    return [(f, list(e.get("examples") or [])) for f, e in zip(fields_of(struct), extras, strict=True)]
+    found = [(f, list(e.get("examples") or [])) for f, e in zip(fields_of(struct), extras, strict=True)]
+    owners = [vars(base).get("__annotations__", {}) for base in struct.__mro__]
+    return sorted(found, key=lambda one: next(i for i, names in enumerate(owners) if one[0].name in names))
 
 
 def summary(struct: type) -> str:

@@ -28,8 +28,9 @@ class Effect(StrEnum):
 
     POLICY = "policy"  # guides the reconciler; has no counterpart on the host, so it is never compared
     LIVE = "live"  # changed in place, nobody notices
+    EMPTY = "empty"  # the members of a bond are released and enslaved again; it stays up
     DOWN = "down"  # the link goes down and up again (its members stay)
-    REBUILD = "rebuild"  # the members of a bond are released and enslaved again (children keep their ifindex)
+    REBUILD = "rebuild"  # both: down and empty (children keep their ifindex)
     REPLUG = "replug"  # the device is unplugged and plugged again
     RESTART = "restart"  # takes effect when the VM is powered off and started
     REPLACE = "replace"  # an identity: the object has to be deleted and created

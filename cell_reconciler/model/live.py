@@ -15,6 +15,7 @@ import msgspec
 class Source(StrEnum):
     LIBVIRT = "libvirt"
     NETLINK = "netlink"
+    NFTABLES = "nftables"
     CEPH = "ceph"
     FILES = "files"
 
@@ -49,6 +50,9 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None = None
 
 
+_AGREED = 0x08 | 0x10 | 0x20  # bits of an LACP port's state: in sync, collecting, distributing
+
+
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A network interface as one RTM_NEWLINK describes it; names instead of indexes."""
 
@@ -69,7 +73,74 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()  # "10.0.0.1/24", global and link-local that were set by hand
     owned_addresses: tuple[str, ...] = ()  # those of ``addresses`` that carry our IFA_PROTO
     dynamic_addresses: tuple[str, ...] = ()  # of DHCP, RA and routing daemons: never ours
+    address_options: dict[str, str] = {}  # of one that somebody else set, what no document says: "peer 10.0.0.9"
     ipv6_disabled: bool | None = None
+    pci: str | None = None  # of hardware on the PCI bus: 0000:3b:00.0
+    vlans: tuple[VlanRange, ...] = ()  # of a port (or of the bridge itself) of a bridge that filters VLANs
+
+    @property
+    def lacp_agreed(self) -> bool:
+        """Of a member in mode 802.3ad: both ends of its cable are in sync, collecting and distributing (IEEE 802.1AX).
+
+        A kernel that does not tell is believed.
+        """
+        states = (self.port.get(f"bond_slave_ad_{end}_oper_port_state", _AGREED) for end in ("actor", "partner"))
+        return all(state & _AGREED == _AGREED for state in states)
+
+
+class VlanRange(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """VLANs that a port of a filtering bridge carries, ``first`` to ``last``.
+
+    ``pvid``: untagged frames that come in belong to it; ``untagged``: its frames leave without a tag.
+    """
+
+    first: int
+    last: int
+    pvid: bool = False
+    untagged: bool = False
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A route that somebody set: by hand, by DHCP or by us. What the kernel and routing daemons make is not kept.
+
+    Its identity, by the kernel's rule: family, table, ``to``, metric (and ``link`` for IPv6).
+    """
+
+    to: str  # canonical CIDR; the default route is 0.0.0.0/0 or ::/0
+    link: str | None  # None: blackhole and the like, or several next hops
+    via: str | None = None
+    source: str | None = None  # RTA_PREFSRC
+    table: int = 254
+    metric: int = 0  # IPv6: the kernel's 1024 stands for none given
+    mtu: int | None = None
+    onlink: bool = False
+    protocol: int = 0  # RTPROT_*: 3 boot (by hand), 4 static, 16 DHCP, RTPROT of ours
+    type: str = "unicast"
+    detail: str = ""  # what we cannot say in these words (next hops, encapsulation): such a route is never ours
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A policy rule (``ip rule``) but for the three that the kernel has from the start."""
+
+    family: int  # 4 or 6
+    priority: int
+    table: int = 254
+    source: str | None = None  # canonical CIDR
+    to: str | None = None  # canonical CIDR
+    mark: int | None = None
+    mask: int | None = None
+    iif: str | None = None
+    oif: str | None = None
+    protocol: int = 0  # FRA_PROTOCOL
+    action: str = "to_tbl"
+    detail: str = ""  # what we cannot say in these words: such a rule is never ours
+
+
+class Manager(msgspec.Struct, frozen=True, kw_only=True):
+    """Another program that manages a link now."""
+
+    name: str  # NetworkManager, systemd-networkd, ifupdown
+    detail: str = ""  # its profile or file
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +175,11 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
     links: dict[str, Link] = {}  # by name
+    routes: tuple[Route, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    # bridge → digest of our nftables rules for it, as they are now; None: they could not be read
+    filters: dict[str, str] | None = {}
+    managers: dict[str, Manager] = {}  # link → who else manages it
     pools: dict[str, Pool] = {}  # by StoragePool name
     images: dict[str, Image] = {}  # by "pool/name" (StoragePool name)
     gaps: tuple[Gap, ...] = ()

@@ -16,6 +16,7 @@ GROUP = 0xCE11  # IFLA_GROUP of our links: the one property the kernel honours a
 IFA_PROTO = (
     0xCE  # IFA_PROTO of our addresses (kernels from 5.18; older ones ignore it: such addresses are never removed)
 )
+RTPROT = 0xCE  # rtm_protocol of our routes and FRA_PROTOCOL of our rules; no daemon of iproute2's rt_protos has it
 
 
 class Mark(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from cell_reconciler.kinds import link_kinds
 from cell_reconciler.model.change import Change, Refusal, Risk, Step, Verb
 from cell_reconciler.model.document import Document
 
@@ -54,7 +55,7 @@ def fighting(change: Change, message: str) -> Change:
         Refusal(
             reason="Fighting",
             message=message,
-            advice=f"find who else changes it, then: cellctl resume {change.key}",
+            advice=f"make the other writer leave it alone, then: cellctl resume {change.key}",
         ),
     )
 
@@ -69,6 +70,21 @@ def rolled_back(change: Change) -> Change:
             reason="RolledBack",
             message="this change cut the management path and was rolled back",
             advice="mend the document or the path (cable, VLAN, switch), then change the document or apply again",
+        ),
+    )
+
+
+def unconfirmed(change: Change, message: str) -> Change:
+    """An operator has to confirm a change of the network; another one would blur what is confirmed or undone."""
+    if not message or not change.steps or change.key.kind not in link_kinds():
+        return change
+    return refuse(
+        change,
+        Refusal(
+            reason="ChangePending",
+            message=message,
+            advice="cellctl commit keeps it, cellctl rollback undoes it",
+            waiting=True,
         ),
     )
 

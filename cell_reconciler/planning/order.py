@@ -3,7 +3,8 @@
 Edges come from three places: the steps of one change run in their order; the first step of a change needs
 ``ready:REF`` for everything that its document refers to; and a deletion needs ``released:KEY`` of everything that
 used the object until now. A kind may add tokens of its own (``free:ens1f0``). A token may have several givers: all
-of them come first. What nobody gives is already true.
+of them come first. What nobody gives is already true. ``left:NIC`` is for the order only: if a bond lets the NIC go in
+this plan, then before.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from cell_reconciler.kinds import KINDS, kind
+from cell_reconciler.kinds import KINDS, kind, present
 from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.world import build
 from cell_reconciler.model.change import Cause, Change, Plan, Refusal, Verb
@@ -28,6 +28,7 @@ def make_plan(host: str, loaded: Loaded, live: Live, policy: Policy, only: Colle
     changes: list[Change] = []
     refers: dict[Key, tuple[Key, ...]] = {}
     used: dict[Key, frozenset[Key]] = {}
+    ours: set[Key] = set()
     for key in keys:
         document = with_ignore_rules(loaded.documents[key], policy.ignore)
         reason = _unknown(document, world)
@@ -37,15 +38,18 @@ def make_plan(host: str, loaded: Loaded, live: Live, policy: Policy, only: Colle
         refers[key] = tuple(r.target for r in kind(key.kind).references(document, world.documents))
         have = kind(key.kind).observe(key.name, world)
         used[key] = have.refs if have else frozenset()
+        ours |= {key} if have is not None and have.mark is not None else set()
         changes.append(_gated(_change(document, have, world), document, policy))
     if only is None:
         changes += prune(loaded, world, policy, changes)
     changes = [gates.settings_known(change, loaded.settings_known) for change in changes]
-    changes = [_dependable(c, refers.get(c.key, ()), unknown, changes, world) for c in changes]
+    changes = [gates.unconfirmed(change, policy.unconfirmed) for change in changes]
     for change in changes:
-        if change.cause == Cause.PRUNE and change.steps:
+        if change.cause == Cause.PRUNE:
             gone = kind(change.key.kind).observe(change.key.name, world)
             used[change.key] = gone.refs if gone else frozenset()
+    refused = {c.key for c in changes if c.refused and c.verb == Verb.NONE and not c.steps and not c.fields}
+    changes = _possible(changes, refers, used, unknown, refused - ours, world)
     steps, edges = order(changes, refers, used)
     return Plan(
         host=host,
@@ -112,19 +116,41 @@ def _gated(change: Change, document: Document, policy: Policy) -> Change:
     return gates.permission(gates.protected(change, document), policy.allow)
 
 
+def _possible(
+    changes: list[Change],
+    refers: Mapping[Key, Iterable[Key]],
+    used: Mapping[Key, Collection[Key]],
+    unknown: Mapping[Key, str],
+    foreign: Collection[Key],
+    world: World,
+) -> list[Change]:
+    """Without the steps of what waits, and of what waits for that."""
+    while True:
+        coming = {c.key for c in changes if c.steps}
+        kept = [_dependable(c, refers.get(c.key, ()), unknown, coming, foreign, world) for c in changes]
+        given = {token for change in kept for step in change.steps for token in step.gives}
+        kept = _released([_waits(change, given) for change in kept], used)
+        if kept == changes:
+            return kept
+        changes = kept
+
+
 def _dependable(
-    change: Change, refs: Iterable[Key], unknown: dict[Key, str], changes: list[Change], world: World
+    change: Change,
+    refs: Iterable[Key],
+    unknown: Mapping[Key, str],
+    coming: Collection[Key],
+    foreign: Collection[Key],
+    world: World,
 ) -> Change:
     """A change whose dependency is neither there nor coming waits for it."""
     if not change.steps or change.verb == Verb.DELETE:
         return change
-    coming = {c.key for c in changes if c.steps}
-    foreign = {c.key for c in changes if any(r.reason == "Foreign" for r in c.refused)}
     for ref in refs:
         if ref in unknown:
             reason = unknown[ref]
         elif ref in foreign:
-            reason = "it is declared, and what has that name is not ours"
+            reason = "it is declared, and what has that name is something else"
         elif ref in coming or kind(ref.kind).exists(ref.name, world.live) or _settings(ref):
             continue
         else:
@@ -134,12 +160,57 @@ def _dependable(
     return change
 
 
+def _released(changes: list[Change], used: Mapping[Key, Collection[Key]]) -> list[Change]:
+    """A deletion waits for users of the object that do not let go of it: their own change is refused, or they stay,
+    though no document declares them any more, since they are protected or were there before us."""
+    stay = (
+        change.key for change in changes if change.refused or (change.cause == Cause.PRUNE and not _deletes(change))
+    )
+    users = {key: user for user in stay for key in used.get(user, ())}
+    return [
+        gates.refuse(change, _still_used(change.key, users[change.key]))
+        if change.key in users and _deletes(change)
+        else change
+        for change in changes
+    ]
+
+
+def _deletes(change: Change) -> bool:
+    return bool(change.steps) and change.steps[-1].deletes
+
+
+def _still_used(key: Key, user: Key) -> Refusal:
+    message = f"{user} uses {key}, and stays or cannot let go of it now"
+    return Refusal(reason="DependencyNotReady", message=message, waiting=True)
+
+
+def _waits(change: Change, given: Collection[str]) -> Change:
+    """A change that needs what another resource has to let go first waits while no step of the plan does that.
+
+    Nobody lets go of it: it is not declared any more and pruning is off, or its own change was refused.
+    """
+    if change.verb == Verb.DELETE:
+        return change  # such a one only says what has to go before it, if anything does
+    needs = (token for step in change.steps for token in step.needs if not token.startswith("left:"))
+    missing = [token for token in needs if token not in given]
+    if not missing:
+        return change
+    what, _, name = missing[0].partition(":")
+    said = {
+        "free": "{} is still in use by something that stays",
+        "up": "{} is down",
+        "mtu": "the MTU of {} is too small",
+    }
+    message = said.get(what, f"nobody has the {what} {{}}").format(name)
+    return gates.refuse(change, Refusal(reason="DependencyNotReady", message=message, waiting=True))
+
+
 def _settings(key: Key) -> bool:
     return not kind(key.kind).sources
 
 
 def _foreign(world: World) -> Iterable[Key]:
-    for name in KINDS:
+    for name in present(world.live):
         for obj in sorted(kind(name).foreign(world.live)):
             if Key(name, obj) not in world.documents:
                 yield Key(name, obj)

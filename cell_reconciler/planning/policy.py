@@ -29,7 +29,8 @@ class Suspension(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """``suspended`` holds only what is suspended now; ``fighting`` are keys that the loop gave up on.
 
-    ``rolled_back`` are keys whose change cut the management path and was undone.
+    ``rolled_back`` are keys whose change cut the management path and was undone. ``unconfirmed`` says what an
+    operator has to confirm now; no link is changed meanwhile.
     """
 
     allow: Risk = Risk.BLIP
@@ -37,6 +38,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     suspended: Mapping[Key, str] = {}
     fighting: Mapping[Key, str] = {}
     rolled_back: frozenset[Key] = frozenset()
+    unconfirmed: str = ""
     ignore: tuple[IgnoreFields, ...] = ()
 
 

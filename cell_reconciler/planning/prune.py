@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cell_reconciler.kinds import KINDS, kind
+from cell_reconciler.kinds import KINDS, kind, present
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.world import without_domains
 from cell_reconciler.model.change import Cause, Change, Refusal, Verb
@@ -27,7 +27,7 @@ def orphans(loaded: Loaded, world: World) -> tuple[dict[Key, Mark], int]:
     """Objects of ours that no document declares here, and how many objects are ours in all."""
     found: dict[Key, Mark] = {}
     total = 0
-    for name in KINDS:
+    for name in present(world.live):
         for obj, mark in kind(name).owned(world.live):
             total += 1
             key = Key(name, obj)

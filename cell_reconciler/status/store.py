@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -158,14 +157,14 @@ class StatusStore:
     def _write(self, path: Path, data: bytes) -> None:
         """Replace atomically: a reader sees the old file or the new one."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+        temporary = path.with_name(f".tmp-{os.getpid()}-{threading.get_ident()}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("wb") as file:
                 os.fchmod(file.fileno(), 0o644)
                 file.write(data)
             os.replace(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
     def _append(self, path: Path, records: Iterable[msgspec.Struct]) -> None:

@@ -6,6 +6,7 @@ import sys
 
 from cell_reconciler.lab import Lab
 from tests.bench import offline
+from tests.bench.network import network
 
 
 def on_host() -> None:
@@ -16,10 +17,13 @@ def on_host() -> None:
             raise SystemExit(code)
 
 
-BENCHES = {"startup": offline.startup, "specs": offline.specs, "host": on_host}
+BENCHES = {"startup": offline.startup, "specs": offline.specs, "host": on_host, "network": network}
 
 
 def main(names: list[str]) -> int:
+    if names[:1] == ["network"]:  # the one with options of its own
+        network(names[1:])
+        return 0
     for name in names or list(BENCHES):
         if name not in BENCHES:
             print(f"{name!r} is not a benchmark; there are {', '.join(BENCHES)}", file=sys.stderr)

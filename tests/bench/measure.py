@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 ROWS: list[tuple[str, str, str, str]] = []
 
@@ -29,3 +30,9 @@ def row(what: str, ours: str, floor: str, wanted: str) -> None:
 
 
 CELLCTL = [sys.executable, "-m", "cell_reconciler.cli"]
+
+
+def cellctl(directory: Path, *args: str) -> list[str]:
+    """The command for the specs in a directory, with a state directory beside it."""
+    state = directory.with_name("state")
+    return [*CELLCTL, "--host", "bench", "--state-dir", str(state), "--no-progress", *args, "-f", str(directory)]

@@ -77,7 +77,7 @@ def wait_quiet(pid: int) -> None:
     while time.monotonic() < deadline:
         time.sleep(2)
         now = cpu_seconds(pid)
-        if now > 1 and now - before < 0.05:
+        if now > 0.3 and now - before < 0.05:
             return
         before = now
     raise RuntimeError("run was not quiet within 120 s")

@@ -104,6 +104,26 @@ def test_independent_steps_run_side_by_side(tmp_path: Path) -> None:
     assert time.monotonic() - started < 4 * 0.3
 
 
+class Where(Touch, frozen=True):
+    """Writes down which thread makes it."""
+
+    def do(self, doors: Any) -> None:
+        Path(self.path).write_text(threading.current_thread().name)
+
+
+def test_steps_of_links_need_no_thread_and_do_not_wait_for_the_others(tmp_path: Path) -> None:
+    three = (Where(str(tmp_path / f"link{i}")) for i in range(3))
+    plan = plan_of(Slow(str(tmp_path / "volume")), *three, edges=((), (), (1,), (2,)))
+    links = (msgspec.structs.replace(step, key=Key("Bridge", f"br{i}")) for i, step in enumerate(plan.steps[1:]))
+    ended: list[int] = []
+    with Journal(tmp_path / "state").open(plan) as journal:
+        plan = msgspec.structs.replace(plan, steps=(plan.steps[0], *links))
+        outcomes = execute(plan, Doors(), journal, lambda outcome, _plan: ended.append(outcome.step))
+    assert {outcome.result for outcome in outcomes} == {Result.DONE}
+    assert ended == [1, 2, 3, 0]
+    assert (tmp_path / "link2").read_text() == threading.current_thread().name
+
+
 def test_the_journal_names_the_step_of_a_crash(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     plan = plan_of(Touch("/nowhere"), edges=((),))

@@ -7,13 +7,17 @@ import msgspec
 from cell_reconciler.daemon import mapping
 from cell_reconciler.daemon.debounce import Debounce
 from cell_reconciler.daemon.news import news
+from cell_reconciler.drivers.netlink.events import ROUTES, RULES
 from cell_reconciler.kinds.bond.spec import BondSpec
 from cell_reconciler.kinds.bridge.spec import BridgeSpec
+from cell_reconciler.kinds.links.spec import PolicyRule
+from cell_reconciler.kinds.nic.spec import NicSpec
 from cell_reconciler.kinds.reconciler.spec import ReconcilerSpec
+from cell_reconciler.kinds.vlan.spec import VlanSpec
 from cell_reconciler.model.diagnostic import Diagnostic, Position
 from cell_reconciler.model.document import Document, Loaded
 from cell_reconciler.model.key import Key
-from cell_reconciler.model.live import Domain, Link, Live
+from cell_reconciler.model.live import Domain, Link, Live, Route
 
 BOND, BRIDGE, ACCESS = Key("Bond", "bond-VM"), Key("Bridge", "br-VM"), Key("Bridge", "br-VM.101")
 VM = Key("VirtualMachine", "web-01")
@@ -58,6 +62,29 @@ def test_a_link_concerns_its_owner_and_its_users() -> None:
     assert mapping.of_link("docker0", users, DOCUMENTS, live) == set()
 
 
+def test_a_link_concerns_the_vlans_on_it_and_a_nic_its_document() -> None:
+    nic, vlan, outer = Key("Nic", "eth1"), Key("Vlan", "v7"), Key("Vlan", "outer")
+    documents = {
+        **DOCUMENTS,
+        nic: document(nic, NicSpec()),
+        vlan: document(vlan, VlanSpec(parent="outer", id=7)),
+        outer: document(outer, VlanSpec(parent="bond-VM", id=20)),
+    }
+    users = mapping.links(documents)
+    live = Live(host="h", links={"v7": link("v7", "br-VM", "vlan")})
+    assert mapping.of_link("eth1", users, documents, live) == {BOND, nic}
+    assert mapping.of_link("outer", users, documents, live) == {outer, vlan}
+    assert mapping.of_link("v7", users, documents, live) == {vlan, BRIDGE}
+    assert mapping.of_link("bond-VM", users, documents, live) == {BOND, BRIDGE, ACCESS, outer}
+
+
+def test_a_policy_rule_concerns_whoever_declares_rules() -> None:
+    nic, rule = Key("Nic", "eth9"), PolicyRule(table=100, priority=1000)
+    documents = {**DOCUMENTS, nic: document(nic, NicSpec(rules=(rule,)))}
+    assert mapping.of_link(RULES, mapping.links(documents), documents, Live(host="h")) == {nic}
+    assert mapping.of_link(RULES, mapping.links(DOCUMENTS), DOCUMENTS, Live(host="h")) == set()
+
+
 def test_a_tap_that_lost_its_bridge_concerns_the_bridge_and_the_vm() -> None:
     active = "<domain><devices><interface><target dev='vnet7'/></interface></devices></domain>"
     domain = Domain(uuid="u", name="web-01", state="running", inactive=None, active=active)
@@ -65,6 +92,35 @@ def test_a_tap_that_lost_its_bridge_concerns_the_bridge_and_the_vm() -> None:
     found = mapping.of_link("vnet7", mapping.links(DOCUMENTS), DOCUMENTS, live)
     assert found == {ACCESS, VM}
     assert mapping.of_link("vnet77", mapping.links(DOCUMENTS), DOCUMENTS, live) == set()
+
+
+def test_what_is_heard_matters_when_somebody_may_be_concerned() -> None:
+    users = mapping.links(DOCUMENTS)
+    live = Live(
+        host="h",
+        links={
+            x.name: x
+            for x in (link("br-VM"), link("docker0"), link("vnet7", None, "tun"), link("veth1", "docker0", "veth"))
+        },
+    )
+    assert mapping.matters("br-VM", users, live)
+    assert mapping.matters("vnet7", users, live)
+    assert mapping.matters("new0", users, live), "it may be a link of ours with a new name"
+    assert mapping.matters(ROUTES, users, live)
+    assert not mapping.matters("docker0", users, live)
+    assert not mapping.matters("veth1", users, live)
+
+
+def test_the_difference_of_two_observations_concerns_old_and_new_masters() -> None:
+    old = Live(host="h", links={x.name: x for x in (link("eno9", "br-VM"), link("br-VM"), link("docker0"))})
+    new = Live(host="h", links={**old.links, "eno9": link("eno9", "br-VM.101")})
+    users = mapping.links(DOCUMENTS)
+    assert mapping.concerned(old, new, users, DOCUMENTS) == {BRIDGE, ACCESS}
+    assert mapping.concerned(old, msgspec.structs.replace(old, links=dict(old.links)), users, DOCUMENTS) == set()
+    gone = msgspec.structs.replace(old, links={"docker0": old.links["docker0"]})
+    assert mapping.concerned(old, gone, users, DOCUMENTS) == {BRIDGE}
+    routed = msgspec.structs.replace(old, routes=(Route(to="10.0.0.0/8", link="br-VM"),))
+    assert mapping.concerned(old, routed, users, DOCUMENTS) == {BRIDGE}
 
 
 def test_a_domain_that_is_not_declared_concerns_nobody() -> None:

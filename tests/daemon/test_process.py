@@ -160,6 +160,7 @@ def test_an_unreadable_suspension_list_stops_the_work_but_not_the_process(proces
     [
         "cell_reconciler.daemon.watch.Watch",
         "cell_reconciler.daemon.triggers_netlink.NetlinkTrigger",
+        "cell_reconciler.daemon.triggers_nftables.FilterTrigger",
         "cell_reconciler.daemon.triggers_libvirt.LibvirtTrigger",
         "cell_reconciler.daemon.triggers_pools.PoolTrigger",
         "cell_reconciler.daemon.workers.Workers",

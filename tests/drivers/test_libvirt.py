@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 libvirt = pytest.importorskip("libvirt", reason="needs libvirt's Python binding")
 
 from cell_reconciler.drivers.doors import Writes  # noqa: E402 - after the skip
-from cell_reconciler.drivers.libvirt import LibvirtDoor, failures  # noqa: E402
+from cell_reconciler.drivers.libvirt import LibvirtDoor, failures, line  # noqa: E402
 from cell_reconciler.drivers.libvirt.line import Line  # noqa: E402
 from cell_reconciler.errors import CellError, Refused, StepFailed, Transient, Unreachable  # noqa: E402
 
@@ -80,6 +81,14 @@ def test_no_libvirt_is_unreachable_with_advice() -> None:
     assert "libvirtd" in error.value.advice
     with pytest.raises(Unreachable):
         door.events(lambda _: None, lambda: None)
+
+
+def test_where_nothing_listens_the_binding_is_not_even_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(line, "_SOCKETS", (str(tmp_path / "libvirt-sock"),))
+    monkeypatch.setattr("cell_reconciler.drivers.libvirt.loop.ensure", pytest.fail)
+    with pytest.raises(Unreachable, match=r"there is no .*libvirt-sock") as error:
+        LibvirtDoor("qemu:///system", Writes()).observe()
+    assert "libvirtd" in error.value.advice
 
 
 @pytest.mark.parametrize(

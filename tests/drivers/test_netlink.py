@@ -82,6 +82,25 @@ def test_addresses_are_told_by_whose_they_are() -> None:
 
 
 @isolated
+def test_what_was_given_with_an_address_is_told() -> None:
+    ip("link add br0 type bridge")
+    ip("link set br0 up")
+    ip("address add 10.0.0.1/24 dev br0")
+    ip("address add 10.0.1.1 peer 10.0.1.9/32 dev br0 label br0:x")
+    ip("address add 10.0.2.1/24 dev br0 scope link noprefixroute metric 7")
+    ip("address add fd00::1/64 dev br0 nodad preferred_lft 0")
+    ip("address add 169.254.7.1/16 dev br0 scope link")
+    link = door().link("br0")
+    assert link is not None
+    assert link.address_options == {
+        "10.0.1.1/32": "peer 10.0.1.9 label br0:x",
+        "10.0.2.1/24": "metric 7 scope link noprefixroute",
+        "fd00::1/64": "preferred_lft 0",
+    }
+    assert "10.0.0.1/24" in link.addresses
+
+
+@isolated
 def test_removing_the_first_address_keeps_the_others() -> None:
     netlink = door()
     netlink.create_link("br0", "bridge")

@@ -9,8 +9,8 @@ from cell_reconciler.kinds.contract import World
 from cell_reconciler.model.change import Risk, Verb
 from cell_reconciler.model.condition import Condition, Truth
 from cell_reconciler.model.document import Document
-from cell_reconciler.model.live import Link, Live
-from tests.livelinks import bond, bridge, domain, link, live, tap, vlan
+from cell_reconciler.model.live import Domain, Gap, Link, Live, Source
+from tests.livelinks import bond, bridge, domain, link, live, ours, own_vlan, tap, vlan
 from tests.network import document, ops, plan_of, refusals
 
 NICS = (link("eno1", permanent_mac="52:54:00:00:00:aa"), link("eno2"))
@@ -227,6 +227,58 @@ def test_prune_refuses_while_somebody_stands_on_it(upper: tuple[Link, ...]) -> N
     change = next(c for c in plan.changes if c.key.kind == "Bond")
     assert [r.reason for r in change.refused] == ["ForeignDependents"]
     assert not change.steps
+
+
+@pytest.mark.parametrize(
+    ("addresses", "domains", "named", "waiting"),
+    [
+        ((), (domain("web-01", "bond0", direct=True),), "web-01", False),
+        ((), (domain("web-01", "bond0", direct=True, marked=True),), "web-01", True),
+        (("10.0.0.1/24",), (), "10.0.0.1/24", False),
+    ],
+)
+def test_prune_refuses_while_somebody_uses_it(
+    addresses: tuple[str, ...], domains: tuple[Domain, ...], named: str, waiting: bool
+) -> None:
+    there = live(bridge("other"), bond("bond0", addresses=addresses), *members("bond0", "eno1"), domains=domains)
+    plan = plan_of([OTHER], there, prune=True)
+    change = next(c for c in plan.changes if c.key.kind == "Bond")
+    assert [(r.reason, r.waiting) for r in change.refused] == [("ForeignDependents", waiting)]
+    assert named in change.refused[0].message
+    assert not change.steps
+
+
+STAYING = {
+    "protected": (bridge("br0", **ours("Bridge", "br0", protected=True)), vlan("bond0", 5, of="br0", master="br0")),
+    "adopted, so given up": (
+        bridge("br0", **ours("Bridge", "br0", adopted=True)),
+        vlan("bond0", 5, of="br0", master="br0"),
+    ),
+    "with a tap of somebody else": (bridge("br0"), vlan("bond0", 5, of="br0", master="br0"), tap("vnet0", "br0")),
+    "with a VLAN of somebody else": (own_vlan("v5", "bond0", 5), vlan("v5", 7, of=None)),
+    "with a protected bridge on it": (
+        own_vlan("v5", "bond0", 5, master="br0"),
+        bridge("br0", **ours("Bridge", "br0", protected=True)),
+    ),
+}
+
+
+@pytest.mark.parametrize("above", STAYING.values(), ids=STAYING)
+def test_what_stays_on_it_keeps_a_bond_with_its_members(above: tuple[Link, ...]) -> None:
+    """A deletion begins with the members: what is on the bond would be cut off, though it stays."""
+    plan = plan_of([OTHER], live(bridge("other"), bond("bond0"), *members("bond0", "eno1"), *above), prune=True)
+    assert not [step for step in plan.steps if step.deletes or step.key.kind in ("Bond", "Vlan")]
+    change = next(c for c in plan.changes if c.key.kind == "Bond")
+    assert change.refused[0].waiting
+
+
+def test_prune_waits_while_libvirt_is_silent() -> None:
+    have = live(bond("bond0"), gaps=(Gap(Source.LIBVIRT, "no answer"),))
+    world = World(host="cell-01", domain_type="kvm", documents={}, live=have, pools={})
+    of = kind("Bond")
+    change = of.plan(None, of.observe("bond0", world), world)
+    assert not change.steps
+    assert change.refused[0].waiting
 
 
 def test_bond_and_bridge_go_together_top_down() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cell_reconciler.kinds import kind
@@ -12,7 +14,7 @@ from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain, Gap, Link, Live, Source
 from cell_reconciler.model.mark import GROUP
-from tests.livelinks import bond, bridge, domain, link, live, ours, tap, vlan
+from tests.livelinks import bond, bridge, domain, link, live, ours, own_vlan, tap, vlan
 from tests.network import document, ops, plan_of, refusals
 
 BOND = document("Bond/bond0", {"members": ["eno1"]})
@@ -33,7 +35,7 @@ def reasons(doc: Document, have: Live, *others: Document, prune: bool = False) -
 
 def test_create_takes_the_address_of_the_uplink_and_turns_ipv6_off() -> None:
     plan = plan_of([document("Bridge/br0", {"uplink": "eno1"})], live(link("eno1")))
-    assert ops(plan) == ["bridge.create", "bridge.up", "bridge.attach"]
+    assert ops(plan) == ["bridge.create", "bridge.attach"]
     create = plan.steps[0].action
     assert (create.mac, create.mac_of, create.ipv6) == (None, "eno1", False)
     assert plan.steps[-1].action.own, "the NIC is put in our group, so that it is known as our port"
@@ -49,9 +51,10 @@ def test_without_uplink_the_address_is_stable() -> None:
 def test_an_access_bridge_makes_its_vlan_device_after_the_bond() -> None:
     plan = plan_of([ACCESS, BOND], live(link("eno1")))
     names = ops(plan)
-    assert names[-3:] == ["bridge.up", "bridge.vlan.create", "bridge.attach"]
+    assert names[-2:] == ["bridge.create", "bridge.vlan.create"], "two steps, since there are thousands of them"
     assert names.index("bond.up") < names.index("bridge.create")
-    made = plan.steps[-2].action
+    made = plan.steps[-1].action
+    assert (made.master, made.up, made.ipv6) == ("br0.101", True, False)
     assert (made.name, made.parent, made.data) == ("bond0.101", "bond0", {"vlan_id": 101})
     assert made.alias.startswith("cell/v1;Bridge/br0.101;"), "the device belongs to the bridge"
 
@@ -87,7 +90,8 @@ def test_what_stands_in_the_way_is_named(have: Live, reason: str, named: str) ->
 def test_an_address_of_the_nic_moves_if_the_bridge_declares_it() -> None:
     doc = document("Bridge/br0", {"uplink": "eno1", "addresses": ["10.0.0.1/24"]})
     plan = plan_of([doc], live(link("eno1", addresses=("10.0.0.1/24",))))
-    assert ops(plan) == ["bridge.create", "bridge.up", "bridge.attach", "bridge.address.add", "bridge.address.move"]
+    moves = ["bridge.address.add", "bridge.route.move", "bridge.address.move"]
+    assert ops(plan) == ["bridge.create", "bridge.attach", *moves]
     assert plan.changes[0].risk == Risk.CUTS_MANAGEMENT
 
 
@@ -120,7 +124,7 @@ def test_another_vlan_replaces_the_device_and_says_whom_it_cuts() -> None:
         domains=(domain("web-01", "br0.101", dev="vnet0"),),
     )
     plan = plan_of([doc, BOND], have)
-    assert ops(plan) == ["bridge.vlan.delete", "bridge.vlan.create", "bridge.attach", "bridge.mark"]
+    assert ops(plan) == ["bridge.vlan.delete", "bridge.vlan.create", "bridge.mark"]
     assert (plan.steps[0].risk, plan.steps[0].why) == (Risk.CUTS_VM, "carries vnet0 of web-01 (br0.101)")
     assert [f.path for f in plan.changes[1].fields] == ["spec.vlan"]
 
@@ -211,6 +215,9 @@ def test_prune_finds_a_vlan_device_whose_bridge_is_gone() -> None:
     assert ops(plan) == ["bridge.vlan.delete"]
 
 
+DEVICE = (vlan("bond0", 9, of="br0", master="br0"),)
+
+
 def dependents() -> list[tuple[tuple[Link, ...], tuple[Domain, ...], str, bool]]:
     return [
         ((tap("vnet0", "br0"),), (), "vnet0", False),
@@ -219,6 +226,10 @@ def dependents() -> list[tuple[tuple[Link, ...], tuple[Domain, ...], str, bool]]
         ((bridge("br0", addresses=("10.0.0.1/24",)),), (), "10.0.0.1/24", False),
         ((), (domain("web-01", "br0"),), "web-01", False),
         ((), (domain("web-01", "br0", marked=True),), "web-01", True),
+        ((), (domain("web-01", "br0", direct=True),), "web-01", False),
+        (DEVICE, (domain("web-01", "bond0.9", direct=True),), "web-01", False),
+        ((*DEVICE, link("mv0", "macvlan", parent="bond0.9")), (), "mv0", False),
+        ((vlan("bond0", 9, of="br0", master="br0", dynamic_addresses=("10.0.0.1/24",)),), (), "10.0.0.1/24", False),
     ]
 
 
@@ -262,3 +273,32 @@ def test_a_group_of_ours_with_a_strange_alias_is_not_ours() -> None:
     doc = document("Bridge/br0")
     assert reasons(doc, live(bridge("br0", alias="do not touch"))) == ["Foreign"]
     assert reasons(doc, live(bridge("br0", **ours("Bridge", "br7")))) == ["Conflict"]
+
+
+def test_a_declared_vlan_or_nic_is_an_uplink_like_any_other() -> None:
+    doc, vid = document("Bridge/br0", {"uplink": "storage"}), document("Vlan/storage", {"parent": "bond0", "id": 20})
+    plan = plan_of([doc, vid, BOND], live(link("eno1")))
+    assert not refusals(plan)
+    assert ops(plan)[-1] == "bridge.attach"
+    have = live(*BOND_LIVE, own_vlan("storage", "bond0", 20, master="br0"), bridge("br0", ipv6_disabled=True))
+    assert not [c for c in plan_of([doc, vid, BOND], have).changes if c.key == doc.key and not c.quiet]
+    nic_doc = document("Nic/eno1", {"mtu": 1500})
+    refused = plan_of([document("Bridge/br0", {"uplink": "eno1", "mtu": 9000}), nic_doc], live(link("eno1")))
+    assert [r.advice for c in refused.changes for r in c.refused] == ["declare mtu 9000 for Nic/eno1"]
+
+
+def test_planning_many_bridges_costs_no_more_each() -> None:
+    """A thousand access bridges in sync; four times as many must not cost sixteen times as much."""
+
+    def seconds(count: int) -> float:
+        docs, links = [BOND], list(BOND_LIVE)
+        for vid in range(1, count + 1):
+            docs.append(document(f"Bridge/br.{vid}", {"uplink": "bond0", "vlan": vid}))
+            links += [vlan("bond0", vid, of=f"br.{vid}", master=f"br.{vid}"), bridge(f"br.{vid}")]
+        have = live(*links)
+        start = time.process_time()
+        assert plan_of(docs, have).empty
+        return time.process_time() - start
+
+    few, many = min(seconds(300) for _ in range(3)), min(seconds(1200) for _ in range(3))
+    assert many < 10 * few

@@ -80,14 +80,18 @@ def test_plans_end_and_touch_only_what_is_ours(have: Live, documents: list[Docum
     assert len(position) == len(plan.steps)
     declared = {name for d in documents for name in (*getattr(d.spec, "members", ()), getattr(d.spec, "uplink", None))}
     adopts = {d.key.name for d in documents if d.adopts}
+    adopted_devices = {f"{d.spec.uplink}.{d.spec.vlan}" for d in documents if d.adopts and d.key.kind == "Bridge"}
     for step in plan.steps:
         target = have.links.get(step.action.name)
         if target is None or target.group == GROUP:
             continue
+        if step.op.endswith(".address.move"):
+            assert set(target.owned_addresses) & {getattr(step.action, "cidr", None)}
+            continue
         # What is not ours: a NIC that a document names, a member that a bond of ours lets go, or what is adopted.
         master = have.links.get(target.master or "")
         is_member = master is not None and master.kind == "bond" and (master.group == GROUP or master.name in adopts)
-        adopted_vlan = target.kind == "vlan" and target.master in adopts
+        adopted_vlan = target.kind == "vlan" and (target.master in adopts or target.name in adopted_devices)
         assert target.name in declared | adopts or is_member or adopted_vlan, step.text
         assert target.kind != "tun", step.text
 

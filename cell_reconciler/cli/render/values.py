@@ -15,8 +15,9 @@ LONG = 72  # characters of a value; -v shows all of it
 EFFECT = {
     Effect.POLICY: "",
     Effect.LIVE: "in place",
+    Effect.EMPTY: "members are released and enslaved again",
     Effect.DOWN: "link goes down and up",
-    Effect.REBUILD: "members are released and enslaved again",
+    Effect.REBUILD: "members are released and enslaved again, link goes down and up",
     Effect.REPLUG: "device is unplugged and plugged again",
     Effect.RESTART: "needs a restart of the VM",
     Effect.REPLACE: "needs delete and create",

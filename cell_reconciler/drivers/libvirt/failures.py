@@ -23,6 +23,7 @@ OPERATION_TIMEOUT = 68
 AGENT_UNRESPONSIVE = 86
 RESOURCE_BUSY = 87
 ACCESS_DENIED = 88
+START = "is libvirtd running? systemctl status libvirtd"
 _FROM_RPC = (7, 13)  # VIR_FROM_RPC, VIR_FROM_REMOTE
 
 
@@ -40,7 +41,7 @@ def translate(error: Any, what: str) -> CellError:
     """The error to raise instead; ``what`` says what was tried ("start domain web-01")."""
     code, text = error.get_error_code(), error.get_error_message() or str(error)
     if lost(error):
-        return Unreachable("libvirt", text, "is libvirtd running? systemctl status libvirtd")
+        return Unreachable("libvirt", text, START)
     if code in (AUTH_FAILED, ACCESS_DENIED):
         return Unreachable("libvirt", text, "run as root, or as a member of the group libvirt")
     if code in (OPERATION_TIMEOUT, RESOURCE_BUSY, AGENT_UNRESPONSIVE):

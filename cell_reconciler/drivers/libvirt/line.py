@@ -7,6 +7,7 @@ opened again too. Writing calls are never repeated here: the caller reads back w
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,10 @@ from cell_reconciler.drivers.libvirt import failures, loop
 from cell_reconciler.errors import Transient, Unreachable
 
 T = TypeVar("T")
+# Where the system's libvirtd listens, or its successor. Without them the binding, which takes long to load, is not even
+# loaded: at boot the network comes before libvirtd.
+_SYSTEM = "qemu:///system"
+_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 _ABANDONED = 16  # calls that hang at the same time before nothing more is tried
 _KEEPALIVE = (5, 6)  # seconds between probes, probes without an answer
 
@@ -53,6 +58,8 @@ class Line:
         return self._call(what, function, timeout)
 
     def _call(self, what: str, function: Callable[[Any], T], timeout: float) -> T:
+        if self.uri == _SYSTEM and not any(os.path.exists(path) for path in _SOCKETS):
+            raise Unreachable("libvirt", f"there is no {_SOCKETS[0]}", failures.START)
         if self._hanging >= _ABANDONED:
             raise Unreachable("libvirt", f"{self._hanging} calls hang", "look for a hung guest or libvirtd")
         if not self._slots.acquire(timeout=timeout):

@@ -1,6 +1,6 @@
 """The door to the kernel's network configuration: links and addresses, by rtnetlink.
 
-The theory: pyroute2 knows the attributes, we own the socket. Its message classes encode and decode; requests, dumps,
+The theory: pyroute2 knows the attributes, we own the socket. Its tables say their numbers and forms; requests, dumps,
 errors and events run over a plain netlink socket of ours. So nothing of an event loop is in here, a dump that the
 kernel marks as interrupted is seen and repeated, an attribute that pyroute2 does not know is refused instead of
 dropped, the kernel's own error text reaches the operator, and one lost socket is simply replaced.

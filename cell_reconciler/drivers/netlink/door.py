@@ -1,82 +1,77 @@
-"""Reads all links and addresses in two dumps; makes, changes and deletes links one request at a time."""
+"""Reads all links, addresses, routes and rules in bulk; makes, changes and deletes links one request at a time."""
 
 from __future__ import annotations
 
 import errno
-import ipaddress
-import socket
-import time
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+import struct
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypedDict
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
-from cell_reconciler.drivers.netlink import facts, raw
-from cell_reconciler.drivers.netlink import routes as routing
-from cell_reconciler.drivers.netlink.transport import (
-    NLM_F_CREATE,
-    NLM_F_EXCL,
-    Interrupted,
-    KernelError,
-    Transport,
-)
-from cell_reconciler.errors import Refused, StepFailed, Transient, Unreachable
-from cell_reconciler.model.live import Link
-from cell_reconciler.model.mark import GROUP, IFA_PROTO
-
-if TYPE_CHECKING:
-    from cell_reconciler.drivers.doors import Writes
+from cell_reconciler.drivers.netlink import announce, facts, ports, raw
+from cell_reconciler.drivers.netlink.door_layer3 import Layer3Door
+from cell_reconciler.drivers.netlink.line import reachable, wire
+from cell_reconciler.drivers.netlink.transport import IFNAMSIZ, NLM_F_CREATE, NLM_F_EXCL, KernelError
+from cell_reconciler.model.live import Link, Route, Rule, VlanRange
+from cell_reconciler.model.mark import GROUP
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
-RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-DUMP_TRIES = 5
-_BUSY = (errno.EBUSY, errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 
 
-class NetlinkDoor:
+class Network(TypedDict):
+    """One observation, by the names of ``model.live.Live``."""
+
+    links: dict[str, Link]
+    routes: tuple[Route, ...]
+    rules: tuple[Rule, ...]
+
+
+class NetlinkDoor(Layer3Door):
     """The network of the namespace in which it is used. Safe to use from several threads.
 
     All methods raise ``Unreachable`` when the kernel does not answer. Writing ones also raise ``StepFailed`` (the
     kernel refused; its own text is in the message), ``Transient`` (busy) and ``Refused`` (``lo``).
     """
 
-    def __init__(self, writes: Writes) -> None:
-        self.writes = writes
-        self._transport = Transport()
-
-    def close(self) -> None:
-        self._transport.close()
-
     # reading
 
-    def observe(self, names: Collection[str] | None = None) -> dict[str, dict[str, Link]]:
-        """``{"links": {name: Link}}``: all links, or those of ``names`` that exist; two dumps in either case."""
-        with _reachable():
-            links = [raw.link(m) for m in self._dump(_wire().link_request(attrs=_NO_STATS), RTM_GETLINK)]
+    def observe(self, names: Collection[str] | None = None) -> Network:
+        """All links, or those of ``names`` that exist, and all routes and rules that somebody set."""
+        with reachable():
+            links = [raw.link(m) for m in self._dump(raw.link_by_name(), RTM_GETLINK)]
             addresses = self._addresses(0)
         known = {link.index: link.name for link in links}
         wanted = (link for link in links if names is None or link.name in names)
-        return {"links": {link.name: facts.read(link, known.get, addresses[link.index]) for link in wanted}}
+        found = {link.name: facts.read(link, known.get, addresses[link.index]) for link in wanted}
+        return {"links": self._with_vlans(found), "routes": self.static_routes(), "rules": self.rules()}
 
     def link(self, name: str) -> Link | None:
         """One link by its name proper (not an alternative name); None when there is none."""
-        with _reachable():
+        with reachable():
             link = self._find(name)
-            return None if link is None else facts.read(link, _name_of, self._addresses(link.index)[link.index])
+            return None if link is None else facts.read(link, self._name_of, self._addresses(link.index)[link.index])
 
-    def routes(self) -> tuple[routing.Route, ...]:
-        """The routes that people and DHCP clients set, in all tables."""
-        with _reachable():
-            found = (
-                routing.read(message, _name_of)
-                for family in routing.FAMILIES
-                for message in self._dump(routing.request(family), routing.RTM_GETROUTE)
-            )
-            return tuple(route for route in found if route is not None)
+    def links(self, names: Iterable[str]) -> dict[str, Link | None]:
+        """These links as ``observe`` tells them but for their VLANs, one request each; None for what is not there."""
+        return {name: self.link(name) for name in names}
+
+    def ports(self, master: str) -> list[Link]:
+        """The members of a bond or the ports of a bridge, in one dump that the kernel filters, without addresses."""
+        with reachable():
+            index = self._index_of(master)
+            if index is None:
+                return []
+            body = raw.link_by_name() + raw.attribute(raw.IFLA_MASTER, struct.pack("=I", index))
+            found = [raw.link(message) for message in self._dump(body, RTM_GETLINK)]
+            return [facts.read(link, self._name_of, []) for link in found if link.number(raw.IFLA_MASTER) == index]
+
+    def vlans(self, name: str) -> tuple[VlanRange, ...]:
+        """The VLANs of one bridge port, or of a bridge itself; none when there is no such link."""
+        with reachable():
+            index = self._index_of(name)
+            return () if index is None else self._vlans(index).get(index, ())
 
     # writing
 
@@ -87,6 +82,7 @@ class NetlinkDoor:
         *,
         mac: str | None = None,
         parent: str | None = None,
+        master: str | None = None,
         group: int = GROUP,
         up: bool = False,
         mtu: int | None = None,
@@ -104,8 +100,10 @@ class NetlinkDoor:
                 attrs["mtu"] = mtu
             if parent is not None:
                 attrs["link"] = self._index(parent)
+            if master is not None:
+                attrs["master"] = self._index(master)
             numbers = facts.numbers(dict(data or {}), self._index)
-            payload = _wire().link_request(attrs=attrs, kind=kind, data=numbers, up=up or None)
+            payload = wire().link_request(attrs=attrs, kind=kind, data=numbers, up=up or None)
             self._transport.request(payload, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL)
 
     def set_alias(self, name: str, alias: str) -> None:
@@ -122,9 +120,13 @@ class NetlinkDoor:
         mac: str | None = None,
         master: str | UnsetType | None = UNSET,
         group: int | None = None,
+        alias: str | None = None,
     ) -> None:
-        """Change properties that every link has; ``master=None`` releases it, absent leaves it where it is."""
-        attrs: dict[str, Any] = {"mtu": mtu, "address": mac, "group": group}
+        """Change properties that every link has; ``master=None`` releases it, absent leaves it where it is.
+
+        The kernel does it in this order: address, MTU, group, alias, master, and up or down last (do_setlink).
+        """
+        attrs: dict[str, Any] = {"mtu": mtu, "address": mac, "group": group, "ifalias": alias}
         attrs = {key: value for key, value in attrs.items() if value is not None}
         with self._writing("set_link", name, f"cannot set {_said(attrs, up, master)} of {name}"):
             if not isinstance(master, UnsetType):
@@ -136,36 +138,37 @@ class NetlinkDoor:
         with self._writing("set_data", name, f"cannot set {_said(data)} of {name}"):
             self._set(name, kind=kind, data=facts.numbers(data, self._index))
 
+    def set_active(self, bond: str, member: str, addresses: Mapping[str, Collection[str]]) -> None:
+        """Make a member the active one, and tell the switch at once that these addresses, by link, are there now."""
+        with announce.ready(addresses) as tell, self._writing("set_data", bond, f"cannot make {member} active"):
+            self._set(bond, kind="bond", data=facts.numbers({"bond_active_slave": member}, self._index))
+            tell()
+
+    def set_member(self, name: str, **options: int) -> None:
+        """Change options that a link has as a member of a bond: ``set_member("eno1", bond_slave_prio=5)``."""
+        with self._writing("set_member", name, f"cannot set {_said(options)} of the member {name}"):
+            self._set(name, member=options)
+
+    def set_port(self, name: str, **options: int) -> None:
+        """Change options of a bridge port: ``set_port("vnet0", brport_isolated=1)``."""
+        with self._writing("set_port", name, f"cannot set {_said(options)} of the port {name}"):
+            self._transport.request(ports.request(self._index(name), options), RTM_NEWLINK)
+
+    def set_vlans(self, name: str, wanted: tuple[VlanRange, ...], self_: bool = False) -> None:
+        """Let a bridge port carry these VLANs and no others; ``self_``: the link is the bridge itself."""
+        with self._writing("set_vlans", name, f"cannot set the VLANs of {name}"):
+            index = self._index(name)
+            put, remove = ports.vlan_changes(self._vlans(index).get(index, ()), wanted)
+            for kind, ranges in ((RTM_SETLINK, put), (RTM_DELLINK, remove)):
+                if ranges:
+                    self._transport.request(ports.vlan_request(index, ranges, self_=self_), kind)
+
     def delete_link(self, name: str) -> None:
         """Delete a link, and with it what stands on it. One that is not there is no error."""
         with self._writing("delete_link", name, f"cannot delete {name}"):
             link = self._find(name)
             if link is not None:
-                self._transport.request(_wire().link_request(link.index), RTM_DELLINK)
-
-    def add_address(self, name: str, cidr: str, *, own: bool = True) -> None:
-        """Add an address, with our IFA_PROTO when it is ours. One that is there already is no error."""
-        self._address("add_address", RTM_NEWADDR, name, cidr, (errno.EEXIST,), own=own)
-
-    def delete_address(self, name: str, cidr: str) -> None:
-        """Remove an address. One that is not there is no error.
-
-        Without promote_secondaries the kernel removes the other addresses of the same network with the first of them.
-        """
-        switch = Path("/proc/sys/net/ipv4/conf", name, "promote_secondaries")
-        if name != "lo" and switch.exists():
-            switch.write_text("1")
-        self._address("delete_address", RTM_DELADDR, name, cidr, (errno.EADDRNOTAVAIL, errno.ENODEV))
-
-    def add_route(self, route: routing.Route) -> None:
-        """Make a route again as ``routes`` told it. One with the same destination and metric is no error."""
-        with self._writing("add_route", route.link, f"cannot make a route through {route.link or 'several links'}"):
-            payload = routing.body(route, self._index(route.link) if route.link else 0)
-            try:
-                self._transport.request(payload, routing.RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL)
-            except KernelError as error:
-                if error.errno != errno.EEXIST:
-                    raise
+                self._transport.request(wire().link_request(link.index), RTM_DELLINK)
 
     def disable_ipv6(self, name: str, disabled: bool = True) -> None:
         """No IPv6 on this link, not even a link-local address; has to be set before the link goes up."""
@@ -177,111 +180,33 @@ class NetlinkDoor:
 
     # helpers
 
-    def _dump(self, payload: bytes, kind: int) -> list[bytes]:
-        """A dump that is consistent; the pause grows by the number of tries, since randomness is not needed here."""
-        for attempt in range(DUMP_TRIES):
-            try:
-                return self._transport.dump(payload, kind)
-            except Interrupted:
-                time.sleep(0.01 * (2**attempt))
-        raise Unreachable("netlink", f"the configuration changed during each of {DUMP_TRIES} dumps")
+    def _with_vlans(self, links: dict[str, Link]) -> dict[str, Link]:
+        """VLANs are asked for only when some bridge filters: a kernel may know none."""
+        if not any(link.data.get("br_vlan_filtering") for link in links.values()):
+            return links
+        with reachable():
+            found = self._vlans(0)
+        with_vlans = (link for link in links.values() if link.index in found)
+        return links | {x.name: msgspec.structs.replace(x, vlans=found[x.index]) for x in with_vlans}
 
-    def _addresses(self, index: int) -> dict[int, list[raw.RawAddress]]:
-        """Addresses by the index of their link; of one link when ``index`` is not 0."""
-        found: dict[int, list[raw.RawAddress]] = defaultdict(list)
-        for message in self._dump(_wire().address_request(index, 0), RTM_GETADDR):
-            address = raw.address(message)
-            if address is not None:
-                found[address.index].append(address)
-        return found
+    def _vlans(self, index: int) -> dict[int, tuple[VlanRange, ...]]:
+        return ports.read_vlans(self._dump(ports.vlan_dump(index), ports.RTM_GETVLAN))
 
     def _find(self, name: str) -> raw.RawLink | None:
         """The link whose name is ``name``; the kernel would also take alternative names."""
-        payload = _wire().link_request(attrs={"ifname": name, **_NO_STATS})
+        if not 0 < len(name.encode()) < IFNAMSIZ:
+            return None
+        payload = raw.link_by_name(name)
         try:
-            links = [raw.link(message) for message in self._transport.request(payload, RTM_GETLINK)]
+            links = [raw.link(message) for message in self._transport.ask(payload, RTM_GETLINK)]
             return next((link for link in links if link.name == name), None)
         except KernelError as error:
-            if error.errno in (errno.ENODEV, errno.ERANGE):  # ERANGE: longer than a name can be
+            if error.errno == errno.ENODEV:
                 return None
             raise
 
-    def _index(self, name: str) -> int:
-        link = self._find(name)
-        if link is None:
-            raise KernelError(errno.ENODEV, f"there is no link {name}")
-        return link.index
-
     def _set(self, name: str, **request: Any) -> None:
-        self._transport.request(_wire().link_request(self._index(name), **request), RTM_NEWLINK)
-
-    def _address(self, call: str, kind: int, name: str, cidr: str, fine: tuple[int, ...], *, own: bool = False) -> None:
-        verb = call.partition("_")[0]
-        with self._writing(call, name, f"cannot {verb} {cidr} on {name}"):
-            interface = ipaddress.ip_interface(cidr)
-            family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
-            attrs: dict[str, Any] = {"local": str(interface.ip), "address": str(interface.ip)}
-            flags = 0
-            if own:
-                attrs["proto"] = IFA_PROTO
-            if kind == RTM_NEWADDR:
-                flags = NLM_F_CREATE | NLM_F_EXCL
-                if interface.version == 4 and interface.network.prefixlen < 31:
-                    attrs["broadcast"] = str(interface.network.broadcast_address)
-            try:
-                payload = _wire().address_request(self._index(name), family, interface.network.prefixlen, attrs)
-                self._transport.request(payload, kind, flags)
-            except KernelError as error:
-                if error.errno not in fine:
-                    raise
-
-    @contextmanager
-    def _writing(self, call: str, name: str, failure: str) -> Iterator[None]:
-        """Counts a writing call and turns the kernel's errors into ours."""
-        if name == "lo":
-            raise Refused(f"{failure}: lo belongs to the kernel", "name another link")
-        self.writes.add(f"netlink.{call}")
-        with _reachable():
-            try:
-                yield
-            except KernelError as error:
-                raise _translated(failure, error) from error
-            except PermissionError as error:  # of the sysctl
-                raise _translated(failure, KernelError(errno.EPERM, "")) from error
-            except KeyError as error:
-                raise StepFailed(f"{failure}: {error.args[0]}", "this is an error of the reconciler") from error
-
-
-_NO_STATS = {"ext_mask": 8}  # RTEXT_FILTER_SKIP_STATS: counters are a third of a dump, and nobody reads them
-
-
-def _wire() -> ModuleType:
-    """pyroute2 costs 0.3 s to import, so it is when the first request is made."""
-    from cell_reconciler.drivers.netlink import wire
-
-    return wire
-
-
-@contextmanager
-def _reachable() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Unreachable("netlink", str(error) or type(error).__name__) from error
-    except KernelError as error:
-        raise Unreachable("netlink", str(error)) from error
-
-
-def _translated(failure: str, error: KernelError) -> Exception:
-    code = errno.errorcode.get(error.errno, str(error.errno))
-    message = f"{failure}: {error} ({code})"
-    if error.errno in _BUSY:
-        return Transient(message, "it is in use; it will be tried again")
-    if error.errno in (errno.EPERM, errno.EACCES):
-        return StepFailed(message, "run it as root, or with CAP_NET_ADMIN")
-    if error.errno == errno.EOPNOTSUPP:
-        return StepFailed(message, "the running kernel lacks this kind of link: load or build its module")
-    return StepFailed(message)
+        self._transport.request(wire().link_request(self._index(name), **request), RTM_NEWLINK)
 
 
 def _said(values: Mapping[str, Any], up: bool | None = None, master: Any = UNSET) -> str:
@@ -289,10 +214,3 @@ def _said(values: Mapping[str, Any], up: bool | None = None, master: Any = UNSET
     words += [] if up is None else ["up" if up else "down"]
     words += [] if master is UNSET else [f"master={master or 'none'}"]
     return ", ".join(words) or "nothing"
-
-
-def _name_of(index: int) -> str | None:
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return None

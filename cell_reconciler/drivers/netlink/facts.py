@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cell_reconciler.drivers.netlink import ports
 from cell_reconciler.drivers.netlink.raw import (
+    ATTR,
+    IFA_F_PERMANENT,
+    IFA_F_STABLE_PRIVACY,
+    IFA_F_TEMPORARY,
+    IFF_LOWER_UP,
+    IFF_UP,
     IFLA_ADDRESS,
     IFLA_GROUP,
     IFLA_IFALIAS,
@@ -22,12 +30,14 @@ from cell_reconciler.drivers.netlink.raw import (
     IFLA_LINK_NETNSID,
     IFLA_MASTER,
     IFLA_MTU,
+    IFLA_PARENT_DEV_BUS_NAME,
+    IFLA_PARENT_DEV_NAME,
     IFLA_PERM_ADDRESS,
     RawAddress,
     RawLink,
     text,
 )
-from cell_reconciler.drivers.netlink.transport import attributes
+from cell_reconciler.drivers.netlink.transport import NLA_TYPE_MASK
 from cell_reconciler.model.live import Link
 from cell_reconciler.model.mark import IFA_PROTO
 
@@ -73,8 +83,7 @@ ENUMS: dict[str, dict[int, str]] = {
     }.items()
 } | {name: {0x8100: "802.1Q", 0x88A8: "802.1ad"} for name in ("vlan_protocol", "br_vlan_protocol")}
 READ = ("bond", "bridge", "vlan")  # the kinds whose options somebody looks at
-IFF_UP, IFF_LOWER_UP = 0x1, 0x10000
-IFLA_BRPORT_STATE = 1
+VLAN_FLAGS = 0x1F  # enum vlan_flags of if_vlan.h, all of them: an attribute of flags has a mask beside it
 # Attributes that hold the index of a link.
 LINKS = frozenset({"bond_active_slave", "bond_primary"})
 # Attributes that move by themselves: an unchanged host must be observed the same twice.
@@ -84,7 +93,6 @@ MOVING = (
     *("vlan_egress_qos", "vlan_ingress_qos", "unknown"),
 )
 
-IFA_F_TEMPORARY, IFA_F_PERMANENT, IFA_F_STABLE_PRIVACY = 0x01, 0x80, 0x800
 IFAPROT_KERNEL_LO, IFAPROT_KERNEL_LL = 1, 3
 
 
@@ -94,9 +102,13 @@ def read(raw: RawLink, name_of: Callable[[int], str | None], addresses: Iterable
     mac = raw.mac(IFLA_ADDRESS) or ""
     port = _port(raw, name_of)
     told: dict[str, list[str]] = {"ours": [], "static": [], "dynamic": []}
+    options: dict[str, str] = {}
     for one in addresses:
         if (owner := _owner(one, mac)) is not None:
             told[owner].append(str(one.interface))
+            label = f"label {one.label}" if one.label not in ("", raw.name) else ""
+            if owner == "static" and (label or one.options):
+                options[str(one.interface)] = f"{one.options} {label}".strip()
     master, parent = raw.number(IFLA_MASTER), raw.number(IFLA_LINK)
     # The index of a peer in another network namespace means nothing here.
     parent = 0 if IFLA_LINK_NETNSID in raw.attrs else parent
@@ -118,8 +130,20 @@ def read(raw: RawLink, name_of: Callable[[int], str | None], addresses: Iterable
         addresses=tuple(sorted(told["ours"] + told["static"])),
         owned_addresses=tuple(sorted(told["ours"])),
         dynamic_addresses=tuple(sorted(told["dynamic"])),
-        ipv6_disabled=ipv6_disabled(raw.name) if kind != "tun" else None,
+        address_options=options,
+        ipv6_disabled=raw.ipv6_disabled if kind != "tun" else None,
+        pci=_pci(raw),
     )
+
+
+def _pci(raw: RawLink) -> str | None:
+    """The PCI device behind a link; a virtio card is a device on a bus of its own, which sits on a PCI device."""
+    if IFLA_PARENT_DEV_NAME not in raw.attrs or IFLA_PARENT_DEV_BUS_NAME not in raw.attrs:
+        return None
+    bus, name = text(raw.attrs[IFLA_PARENT_DEV_BUS_NAME]), text(raw.attrs[IFLA_PARENT_DEV_NAME])
+    if bus == "virtio":
+        bus, name = "pci", Path("/sys/bus/virtio/devices", name).resolve().parent.name
+    return name if bus == "pci" and ":" in name else None
 
 
 def ipv6_switch(name: str) -> Path:
@@ -127,40 +151,48 @@ def ipv6_switch(name: str) -> Path:
     return Path("/proc/sys/net/ipv6/conf", name, "disable_ipv6")
 
 
-def ipv6_disabled(name: str) -> bool | None:
-    """None when the kernel has no IPv6, or the link went meanwhile."""
-    try:
-        return ipv6_switch(name).read_text().strip() == "1"
-    except OSError:
-        return None
-
-
 def _port(raw: RawLink, name_of: Callable[[int], str | None]) -> dict[str, Any]:
-    """Of a bond's member everything; of a bridge's port only its state, since there are a thousand of them."""
+    """Of a bond's member everything; of a bridge's port the options that somebody looks at."""
     kind, data = raw.info.get(IFLA_INFO_SLAVE_KIND), raw.info.get(IFLA_INFO_SLAVE_DATA)
     if kind is None or data is None:
         return {}
     if text(kind) == "bond":
         return _named("bond_slave", data, name_of)
     if text(kind) == "bridge":
-        state = dict(attributes(data, 0)).get(IFLA_BRPORT_STATE)
-        return {"brport_state": ENUMS["brport_state"].get(state[0], state[0])} if state else {}
+        found: dict[str, Any] = dict(ports.read(data))
+        if "brport_state" in found:
+            found["brport_state"] = ENUMS["brport_state"].get(found["brport_state"], found["brport_state"])
+        return found
     return {}
 
 
 def _named(kind: str, payload: bytes, name_of: Callable[[int], str | None]) -> dict[str, Any]:
     """Options by the kernel's names without ``IFLA_``."""
-    from cell_reconciler.drivers.netlink.wire import options
-
+    known = _readers(kind)
     found: dict[str, Any] = {}
-    for key, raw in options(kind, payload, MOVING):
-        if key in ENUMS:
-            found[key] = ENUMS[key].get(raw, raw)
-        elif key in LINKS:
-            found[key] = name_of(raw)
-        else:
-            found[key] = _plain(raw)
+    offset, end = 0, len(payload) - ATTR.size
+    while offset <= end:  # not by ``attributes``: this is the innermost loop of an observation
+        length, number = ATTR.unpack_from(payload, offset)
+        if length < ATTR.size:
+            break
+        reader = known.get(number & NLA_TYPE_MASK)
+        if reader is not None:
+            key, decode, words = reader
+            value = decode(payload[offset + ATTR.size : offset + length])
+            found[key] = value if words is None else words.get(value, value)
+        offset += (length + 3) & ~3
+    for key in LINKS & found.keys():
+        found[key] = name_of(found[key])
     return found
+
+
+@cache
+def _readers(kind: str) -> dict[int, tuple[str, Callable[[bytes], Any], dict[int, str] | None]]:
+    """By number: the name, what makes a value of the payload, and the words for the values."""
+    from cell_reconciler.drivers.netlink.wire import readers
+
+    found = readers(kind).items()
+    return {number: (key, decode, ENUMS.get(key)) for number, (key, decode) in found if not key.endswith(MOVING)}
 
 
 def numbers(data: dict[str, Any], index_of: Callable[[str], int]) -> dict[str, Any]:
@@ -171,6 +203,8 @@ def numbers(data: dict[str, Any], index_of: Callable[[str], int]) -> dict[str, A
             found[key] = {word: number for number, word in ENUMS[key].items()}[value]
         elif key in LINKS:
             found[key] = index_of(value) if value else 0
+        elif key == "vlan_flags":
+            found[key] = {"flags": value, "mask": VLAN_FLAGS}
         else:
             found[key] = value
     return found
@@ -200,11 +234,3 @@ def _eui64(mac: str) -> ipaddress.IPv6Address | None:
     first = int(octets[0], 16) ^ 2
     tail = bytes([first, *(int(o, 16) for o in octets[1:3]), 0xFF, 0xFE, *(int(o, 16) for o in octets[3:])])
     return ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + tail)
-
-
-def _plain(raw: Any) -> Any:
-    if isinstance(raw, dict):
-        if "attrs" in raw:
-            return {str(k).removeprefix("IFLA_").lower(): _plain(v) for k, v in raw["attrs"]}
-        return raw.get("flags", {k: _plain(v) for k, v in raw.items()})
-    return [_plain(item) for item in raw] if isinstance(raw, list | tuple) else raw

@@ -7,55 +7,26 @@ Its members are wholly ours to say; whoever stands on it is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-from cell_reconciler.kinds.bond import observe, plan, rules
+from cell_reconciler.kinds.bond import observe, options, plan, rules
 from cell_reconciler.kinds.bond.conditions import conditions
 from cell_reconciler.kinds.bond.spec import BondSpec
-from cell_reconciler.kinds.contract import Observed, Problem, Reference, World
-from cell_reconciler.model.change import Change
-from cell_reconciler.model.condition import Condition
-from cell_reconciler.model.document import Document
-from cell_reconciler.model.key import Key
-from cell_reconciler.model.live import Live, Source
-from cell_reconciler.model.mark import Mark
+from cell_reconciler.kinds.links.kind import LinkKind
 
 
-class BondKind:
+class BondKind(LinkKind):
     """See ``kinds.contract.Kind``."""
 
     name = "Bond"
-    aliases: tuple[str, ...] = ()
     spec = BondSpec
-    sources = frozenset({Source.NETLINK})
+    link_kind = "bond"
 
-    def check(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Problem]:
-        return rules.check(doc, documents)
-
-    def references(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Reference]:
-        return ()  # members are NICs: nobody declares them
-
-    def derive(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Document]:
-        return ()
-
-    def exists(self, name: str, live: Live) -> bool:
-        link = live.links.get(name)
-        return link is not None and link.kind == "bond"
-
-    def observe(self, name: str, world: World) -> Observed | None:
-        return observe.observe(name, world)
-
-    def owned(self, live: Live) -> Iterable[tuple[str, Mark]]:
-        return observe.owned(live)
-
-    def foreign(self, live: Live) -> Iterable[str]:
-        return observe.foreign(live)
-
-    def plan(self, want: Document | None, have: Observed | None, world: World) -> Change:
-        return plan.plan(want, have, world)
-
-    def conditions(self, doc: Document, have: Observed | None, world: World) -> Iterable[Condition]:
-        return conditions(doc, have, world)
+    check = staticmethod(rules.check)
+    owned = staticmethod(observe.owned)
+    foreign = staticmethod(observe.foreign)
+    observe = staticmethod(observe.observe)
+    plan = staticmethod(plan.plan)
+    conditions = staticmethod(conditions)
+    usual = staticmethod(options.usual)  # see ``kinds.links.export``
 
 
 KIND = BondKind()

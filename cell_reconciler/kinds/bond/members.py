@@ -5,11 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from cell_reconciler.kinds.contract import World
+from cell_reconciler.kinds.links.cards import mismatch
 from cell_reconciler.kinds.links.graph import graph_of, host_addresses
+from cell_reconciler.kinds.links.layer3_world import claims_of
+from cell_reconciler.kinds.links.managers import managed
 from cell_reconciler.kinds.links.marks import mark_of
 from cell_reconciler.model.change import Refusal, Risk
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Link
+from cell_reconciler.model.mark import RTPROT
 
 _MASTERS = {"bond": "Bond", "bridge": "Bridge"}
 
@@ -33,17 +37,30 @@ def member(nic: str, bond: Key, world: World) -> Member:
         )
     if link.kind in ("bond", "bridge", "vlan"):
         return _no(nic, "Conflict", f"{nic} is a {link.kind}, which cannot be a member of a bond")
+    if refusal := mismatch(nic, world) or managed(nic, world, f"a member of {bond.name}"):
+        return Member(name=nic, refusal=refusal)
+    if used := _in_use(link, bond, world):
+        return used
+    if link.master is None or link.master == bond.name:
+        return Member(name=nic)
+    return _held(link, bond, world)
+
+
+def _in_use(link: Link, bond: Key, world: World) -> Member | None:
+    """The NIC carries something that would be cut off."""
+    nic = link.name
     if addresses := host_addresses(link):
         text = f"{nic} has {', '.join(addresses)}: as a member of {bond.name} it would be cut off"
         return _no(nic, "Conflict", text, f"move the address to a bridge on {bond.name}, or remove it from {nic}")
+    if routes := [r.to for r in claims_of(world).through.get(nic, ()) if r.protocol != RTPROT]:
+        text = f"{nic} leads to {', '.join(routes)}: as a member of {bond.name} it has no routes"
+        return _no(nic, "Conflict", text, f"move the routes to {bond.name} or to a bridge on it, or remove them")
     if uppers := graph_of(world.live).stacked(nic):
         names = ", ".join(upper.name for upper in uppers)
         return _no(
             nic, "Conflict", f"{names} stands on {nic}, which {bond.name} would take", f"move {names} to {bond.name}"
         )
-    if link.master is None or link.master == bond.name:
-        return Member(name=nic)
-    return _held(link, bond, world)
+    return None
 
 
 def _held(link: Link, bond: Key, world: World) -> Member:

@@ -11,57 +11,39 @@ from collections.abc import Iterable, Mapping
 
 from cell_reconciler.kinds.bridge import observe, plan, rules
 from cell_reconciler.kinds.bridge.conditions import conditions
-from cell_reconciler.kinds.bridge.spec import BridgeSpec
-from cell_reconciler.kinds.contract import Observed, Problem, Reference, World
-from cell_reconciler.model.change import Change
-from cell_reconciler.model.condition import Condition
+from cell_reconciler.kinds.bridge.spec import BridgeMode, BridgeSpec
+from cell_reconciler.kinds.bridge.uplink import declared_uplink
+from cell_reconciler.kinds.contract import Reference
+from cell_reconciler.kinds.links.kind import LinkKind
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
-from cell_reconciler.model.live import Live, Source
-from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.live import Source
 
 
-class BridgeKind:
+class BridgeKind(LinkKind):
     """See ``kinds.contract.Kind``."""
 
     name = "Bridge"
-    aliases: tuple[str, ...] = ("br",)
+    aliases = ("br",)
     spec = BridgeSpec
-    sources = frozenset({Source.NETLINK})
+    link_kind = "bridge"
 
-    def check(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Problem]:
-        return rules.check(doc, documents)
+    def sources_of(self, doc: Document, documents: Mapping[Key, Document]) -> frozenset[Source]:
+        """An internal bridge is not known without its packet filter."""
+        return self.sources | {Source.NFTABLES} if doc.spec.mode == BridgeMode.INTERNAL else self.sources
 
     def references(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Reference]:
-        """The uplink, when a document declares it; a NIC is nobody's resource and is looked for on the host."""
-        if doc.spec.uplink is UNSET:
-            return
-        for kind in ("Bond", "Bridge"):
-            if (key := Key(kind, doc.spec.uplink)) in documents:
-                yield Reference(key, "/spec/uplink")
+        """The uplink, when a document declares it; a NIC needs none and is looked for on the host."""
+        if doc.spec.uplink is not UNSET and (below := declared_uplink(doc, documents)) is not None:
+            yield Reference(below.key, "/spec/uplink")
 
-    def derive(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Document]:
-        return ()
-
-    def exists(self, name: str, live: Live) -> bool:
-        link = live.links.get(name)
-        return link is not None and link.kind == "bridge"
-
-    def observe(self, name: str, world: World) -> Observed | None:
-        return observe.observe(name, world)
-
-    def owned(self, live: Live) -> Iterable[tuple[str, Mark]]:
-        return observe.owned(live)
-
-    def foreign(self, live: Live) -> Iterable[str]:
-        return observe.foreign(live)
-
-    def plan(self, want: Document | None, have: Observed | None, world: World) -> Change:
-        return plan.plan(want, have, world)
-
-    def conditions(self, doc: Document, have: Observed | None, world: World) -> Iterable[Condition]:
-        return conditions(doc, have, world)
+    check = staticmethod(rules.check)
+    owned = staticmethod(observe.owned)
+    foreign = staticmethod(observe.foreign)
+    observe = staticmethod(observe.observe)
+    plan = staticmethod(plan.plan)
+    conditions = staticmethod(conditions)
 
 
 KIND = BridgeKind()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cell_reconciler.kinds.bridge import isolation
 from cell_reconciler.kinds.bridge.observe import device
 from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.links.graph import graph_of
+from cell_reconciler.kinds.links.managers import also_managed
 from cell_reconciler.model.condition import Condition, Truth
 from cell_reconciler.model.document import Document
 
 
 def conditions(doc: Document, have: Observed | None, world: World) -> Iterator[Condition]:
-    """``Degraded``, with the ports in its message."""
-    if have is None or have.detail.kind != "bridge":
+    """``Degraded``, with the ports; ``Isolated`` of internal and reserved bridges; ``ManagedElsewhere``."""
+    yield from isolation.conditions(doc, have, world)
+    if have is None or have.detail is None or have.detail.kind != "bridge":
         return
     name, port = doc.key.name, device(doc.spec)
+    yield from also_managed((name, port or ""), world)
     ports = sorted(p.name for p in graph_of(world.live).ports(name))
     fault = _fault(name, port, world) if port else None
     said = ([fault[1]] if fault else []) + [f"ports {', '.join(ports)}" if ports else "no ports"]

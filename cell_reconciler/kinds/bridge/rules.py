@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 
+from cell_reconciler.kinds.bridge import isolation, rules_options
 from cell_reconciler.kinds.bridge.observe import device
 from cell_reconciler.kinds.bridge.spec import BridgeSpec
+from cell_reconciler.kinds.bridge.uplink import declared_uplink
 from cell_reconciler.kinds.contract import Problem
+from cell_reconciler.kinds.links import layer3
+from cell_reconciler.kinds.links.index import index_of
 from cell_reconciler.kinds.links.marks import name_fault
+from cell_reconciler.kinds.links.rules import declared, name_taken
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
-
-CLOUD0 = "cloud0"  # of the cloud's agent: link-local addresses of system VMs
 
 
 def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:
     """All problems of one document, alone and beside the others of its host."""
     yield from _names(doc.key.name, doc.spec)
-    yield from _addresses(doc.spec)
+    yield from rules_options.check(doc, index_of(documents))
     yield from _uplink(doc, documents)
     yield from _beside_others(doc, documents)
+    yield from layer3.check(doc, documents)
+    yield from isolation.check(doc, documents)
 
 
 def _names(name: str, spec: BridgeSpec) -> Iterator[Problem]:
@@ -33,40 +37,9 @@ def _names(name: str, spec: BridgeSpec) -> Iterator[Problem]:
     if spec.vlan is not UNSET and spec.uplink is not UNSET and (fault := name_fault(str(device(spec)))):
         message = f"the VLAN device cannot be made: {fault}"
         yield Problem(pointer="/spec/vlan", rule="link-name", message=message, advice="shorten the name of the uplink")
-    if name == CLOUD0 and spec.uplink is not UNSET:
-        message = "cloud0 carries the link-local network of system VMs: it must not reach a network outside"
-        yield Problem(pointer="/spec/uplink", rule="cloud0-uplink", message=message)
     if spec.mac is not UNSET and not spec.mac.unicast:
         message = f"{spec.mac} is a group address, no interface can have it"
         yield Problem(pointer="/spec/mac", rule="mac-unicast", message=message)
-
-
-def _addresses(spec: BridgeSpec) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for index, text in enumerate(spec.addresses):
-        pointer = f"/spec/addresses/{index}"
-        try:
-            interface = ipaddress.ip_interface(text)
-        except ValueError as error:
-            yield Problem(pointer=pointer, rule="address", message=str(error))
-            continue
-        if fault := _no_host(interface):
-            yield Problem(pointer=pointer, rule="address", message=f"{text} {fault}")
-        if str(interface) in seen:
-            yield Problem(pointer=pointer, rule="address-twice", message=f"{text} is listed twice")
-        seen.add(str(interface))
-
-
-def _no_host(interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> str | None:
-    address, network = interface.ip, interface.network
-    if address.is_multicast or address.is_unspecified or address.is_loopback:
-        return "cannot be the address of a bridge"
-    if interface.version == 4 and network.prefixlen < 31:
-        if address == network.network_address:
-            return "is the address of the network, not of a host in it"
-        if address == network.broadcast_address:
-            return "is the broadcast address of its network"
-    return None
 
 
 def _uplink(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:
@@ -82,49 +55,55 @@ def _uplink(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Proble
     elif _returns(doc, documents):
         message = f"the uplinks lead from {doc.key.name} back to {doc.key.name}"
         yield Problem(pointer=pointer, rule="uplink-loop", message=message)
-    bond = documents.get(Key("Bond", spec.uplink))
-    if bond is not None and UNSET not in (spec.mtu, bond.spec.mtu) and spec.mtu > bond.spec.mtu:
-        message = f"mtu {spec.mtu} is more than that of the uplink, Bond/{spec.uplink}: {bond.spec.mtu}"
+    below = declared_uplink(doc, documents)
+    if below is not None and UNSET not in (spec.mtu, below.spec.mtu) and spec.mtu > below.spec.mtu:
+        message = f"mtu {spec.mtu} is more than that of the uplink, {below.key}: {below.spec.mtu}"
         yield Problem(pointer="/spec/mtu", rule="mtu-uplink", message=message)
 
 
 def _returns(doc: Document, documents: Mapping[Key, Document]) -> bool:
+    """Down from uplink to uplink, and from VLAN to parent: does it come back to where it was?"""
     seen, name = {doc.key.name}, doc.spec.uplink
-    while (bridge := documents.get(Key("Bridge", str(name)))) is not None:
-        if bridge.key.name in seen:
+    while name is not UNSET:
+        bridge, vlan = documents.get(Key("Bridge", name)), documents.get(Key("Vlan", name))
+        if bridge is None and vlan is None:
+            return False
+        if name in seen:
             return True
-        seen.add(bridge.key.name)
-        name = bridge.spec.uplink
+        seen.add(name)
+        name = bridge.spec.uplink if bridge is not None else vlan.spec.parent if vlan is not None else UNSET
     return False
 
 
 def _beside_others(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:
-    own = device(doc.spec)
-    if Key("Bond", doc.key.name) in documents:
-        message = f"Bond/{doc.key.name} has the same name: a host has one link of a name"
-        yield Problem(pointer="/metadata/name", rule="link-name-taken", message=message)
-    for kind in ("Bond", "Bridge"):
-        if own is not None and doc.spec.vlan is not UNSET and Key(kind, own) in documents:
-            message = f"the VLAN device would be named {own}, as {kind}/{own} is"
+    own, spec = device(doc.spec), doc.spec
+    yield from name_taken(doc, documents)
+    if own is None:
+        return
+    index = index_of(documents)
+    yield from _own_device(doc, own, documents)
+    pointer = "/spec/vlan" if spec.vlan is not UNSET else "/spec/uplink"
+    for key in (other for other in index.ports[own] if other != doc.key):
+        what = f"VLAN {spec.vlan} of {spec.uplink}" if spec.vlan is not UNSET else own
+        message = f"{what} is the uplink of {key} too: a link is a port of one bridge at most"
+        yield Problem(pointer=pointer, rule="uplink-of-two", message=message)
+    for key in index.members[spec.uplink]:
+        message = f"{spec.uplink} is a member of {key}: what is in a bond has no other use"
+        advice = f"make {key.name} the uplink"
+        yield Problem(pointer="/spec/uplink", rule="uplink-is-member", message=message, advice=advice)
+
+
+def _own_device(doc: Document, own: str, documents: Mapping[Key, Document]) -> Iterator[Problem]:
+    """The VLAN device that an access bridge makes must not be declared as well, by its name or as what it is."""
+    spec = doc.spec
+    if spec.vlan is UNSET:
+        return
+    same = [key for key in index_of(documents).tags[spec.uplink, spec.vlan] if key.kind == "Vlan"]
+    for key in same:
+        message = f"{doc.key} makes VLAN {spec.vlan} of {spec.uplink} itself, and {key} declares it too"
+        advice = f"leave vlan out and make {key.name} the uplink, or remove {key}"
+        yield Problem(pointer="/spec/vlan", rule="vlan-of-two", message=message, advice=advice)
+    for other in declared(own, documents):
+        if other.key not in (doc.key, *same):
+            message = f"the VLAN device would be named {own}, as {other.key} is"
             yield Problem(pointer="/spec/vlan", rule="link-name-taken", message=message)
-    for key, other in documents.items():
-        if key == doc.key or own is None:
-            continue
-        if key.kind == "Bridge" and device(other.spec) == own:
-            what = f"VLAN {doc.spec.vlan} of {doc.spec.uplink}" if doc.spec.vlan is not UNSET else own
-            pointer = "/spec/vlan" if doc.spec.vlan is not UNSET else "/spec/uplink"
-            message = f"{what} is the uplink of {key} too: a link is a port of one bridge at most"
-            yield Problem(pointer=pointer, rule="uplink-of-two", message=message)
-        elif key.kind == "Bond" and doc.spec.uplink in other.spec.members:
-            message = f"{doc.spec.uplink} is a member of {key}: what is in a bond has no other use"
-            advice = f"make {key.name} the uplink"
-            yield Problem(pointer="/spec/uplink", rule="uplink-is-member", message=message, advice=advice)
-    yield from _shared_addresses(doc, documents)
-
-
-def _shared_addresses(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:
-    for index, text in enumerate(doc.spec.addresses):
-        for key, other in documents.items():
-            if key.kind == "Bridge" and key != doc.key and text in other.spec.addresses:
-                message = f"{text} is an address of {key} too"
-                yield Problem(pointer=f"/spec/addresses/{index}", rule="address-of-two", message=message)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from cell_reconciler.kinds.bridge.observe import UPLINK_KINDS, canonical_addresses, device
+from cell_reconciler.kinds.bridge.observe import UPLINK_KINDS, device
 from cell_reconciler.kinds.contract import World
+from cell_reconciler.kinds.links import layer3
+from cell_reconciler.kinds.links.cards import declared_down, mismatch
 from cell_reconciler.kinds.links.graph import graph_of, host_addresses
+from cell_reconciler.kinds.links.managers import managed
 from cell_reconciler.kinds.links.marks import mark_of, owner_of
+from cell_reconciler.kinds.links.mtu import expected_mtu
+from cell_reconciler.kinds.links.rules import declared as declared_link
 from cell_reconciler.model.change import Refusal
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
@@ -17,7 +24,7 @@ from cell_reconciler.model.mark import GROUP
 
 
 class Uplink(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer. ``name``: the declared NIC or bond; ``device``: the port, which is the VLAN device if there is one.
+    """The answer. ``name``: the declared NIC, bond or VLAN; ``device``: the port, its VLAN device if there is one.
 
     ``waits``: another resource of ours lets the port go first. ``moves``: addresses of the NIC that the bridge takes
     over. ``stale``: our VLAN device has another parent or VLAN than its name says and is made anew.
@@ -37,26 +44,49 @@ def uplink(doc: Document, world: World) -> Uplink | None:
     if port is None:
         return None
     name = str(doc.spec.uplink)
-    below = world.live.links.get(name)
-    bond = world.declared("Bond", name)
-    if below is None and bond is None and Key("Bridge", name) not in world.documents:
+    below, declared = world.live.links.get(name), declared_uplink(doc, world.documents)
+    if below is None and (declared is None or declared.key.kind == "Nic"):
         return _no(doc, "NicMissing", f"{name} is not there", "plug it in, correct the name, or declare a Bond")
-    if refusal := _mtu_fault(doc, below, bond):
+    if declared is None and any(link.name == name for link in graph_of(world.live).above(doc.key.name)):
+        return _no(doc, "Conflict", f"{name} stands on {doc.key.name} itself", "name another uplink")
+    if refusal := mismatch(name, world) or declared_down(name, world) or _mtu_fault(doc, below, declared, world):
         return Uplink(name=name, device=port, refusal=refusal)
     return _direct(doc, below, world) if doc.spec.vlan is UNSET else _vlan(doc, port, world)
 
 
-def _mtu_fault(doc: Document, below: Link | None, bond: Document | None) -> Refusal | None:
-    """A NIC below is raised with the bridge; a bond has its own document, which has to say so."""
-    if bond is None or below is None or doc.spec.mtu is UNSET:
+def declared_uplink(doc: Document, documents: Mapping[Key, Document]) -> Document | None:
+    """The document of the uplink; a NIC needs none."""
+    return next(iter(declared_link(str(doc.spec.uplink), documents)), None)
+
+
+def _mtu_fault(doc: Document, below: Link | None, declared: Document | None, world: World) -> Refusal | None:
+    """A NIC below is raised with the bridge; what has an MTU of its own declared has to say so there."""
+    if doc.spec.mtu is UNSET:
         return None
-    mtu = below.mtu if bond.spec.mtu is UNSET else bond.spec.mtu
+    if declared is None:
+        return _mtu_below(doc, below, world)
+    said = declared.spec.mtu is not UNSET
+    if declared.key.kind == "Nic" and not said:
+        return None
+    mtu = declared.spec.mtu if said else expected_mtu(declared.key.name, world)
     if doc.spec.mtu <= mtu:
         return None
     return Refusal(
         reason="Conflict",
-        message=f"mtu {doc.spec.mtu} is more than that of the uplink, {below.name}: {mtu}",
-        advice=f"declare mtu {doc.spec.mtu} for Bond/{below.name}",
+        message=f"mtu {doc.spec.mtu} is more than that of the uplink, {doc.spec.uplink}: {mtu}",
+        advice=f"declare mtu {doc.spec.mtu} for {declared.key}",
+    )
+
+
+def _mtu_below(doc: Document, below: Link | None, world: World) -> Refusal | None:
+    """A bond that nobody declares stays as it is; a VLAN is raised as far as its parent lets it."""
+    limit = world.live.links.get(below.parent or "") if below is not None and below.kind == "vlan" else below
+    if limit is None or (limit is below and limit.kind != "bond") or doc.spec.mtu <= limit.mtu:
+        return None
+    return Refusal(
+        reason="Conflict",
+        message=f"mtu {doc.spec.mtu} is more than that of {limit.name}, which no document declares: {limit.mtu}",
+        advice=f"declare {limit.name} with mtu {doc.spec.mtu}",
     )
 
 
@@ -64,25 +94,35 @@ def _direct(doc: Document, link: Link | None, world: World) -> Uplink:
     name, bridge = str(doc.spec.uplink), doc.key.name
     if link is None:
         return Uplink(name=name, device=name)
-    if link.kind == "bridge":
-        return _no(doc, "Conflict", f"{name} is a bridge, which cannot be a port of {bridge}")
-    moves = [a for a in host_addresses(link) if link.master != bridge]
-    left = [a for a in moves if a not in canonical_addresses(doc.spec) or a in link.dynamic_addresses]
-    if left:
-        text = f"{name} has {', '.join(left)}: as a port of {bridge} it would be cut off"
-        return _no(doc, "Conflict", text, f"declare the address on Bridge/{bridge}, or remove it from {name}")
-    if second := _second_way_out(doc, world):
-        text = f"{second} is a port of {bridge} that somebody else attached: two uplinks make a loop"
-        return _no(doc, "Conflict", text, f"take {second} off {bridge} first")
+    moves = tuple(a for a in host_addresses(link) if link.master != bridge)
+    if refusal := _in_the_way(doc, link, moves, world):
+        return Uplink(name=name, device=name, refusal=refusal)
     if link.master in (None, bridge):
-        return Uplink(name=name, device=name, moves=tuple(moves))
-    return _held(doc, link, world, tuple(moves))
+        return Uplink(name=name, device=name, moves=moves)
+    return _held(doc, link, world, moves)
 
 
-def _second_way_out(doc: Document, world: World) -> str | None:
-    ports = graph_of(world.live).ports(doc.key.name)
-    others = (p.name for p in ports if p.name != device(doc.spec) and p.group != GROUP and p.kind in UPLINK_KINDS)
-    return next(others, None)
+def _in_the_way(doc: Document, link: Link, moves: tuple[str, ...], world: World) -> Refusal | None:
+    name, bridge = link.name, doc.key.name
+    if link.kind == "bridge":
+        return Refusal(reason="Conflict", message=f"{name} is a bridge, which cannot be a port of {bridge}")
+    if link.master != bridge and link.group != GROUP and (refusal := managed(name, world, f"the uplink of {bridge}")):
+        return refusal
+    wanted = layer3.canonical(doc.spec).addresses
+    if left := [a for a in moves if a not in wanted or a in link.dynamic_addresses]:
+        text = f"{name} has {', '.join(left)}: as a port of {bridge} it would be cut off"
+        advice = f"declare the address on Bridge/{bridge}, or remove it from {name}"
+        return Refusal(reason="Conflict", message=text, advice=advice)
+    return _second_way_out(doc, world)
+
+
+def _second_way_out(doc: Document, world: World) -> Refusal | None:
+    ports, bridge = graph_of(world.live).ports(doc.key.name), doc.key.name
+    for port in ports:
+        if port.name != device(doc.spec) and port.group != GROUP and port.kind in UPLINK_KINDS:
+            text = f"{port.name} is a port of {bridge} that somebody else attached: two uplinks make a loop"
+            return Refusal(reason="Conflict", message=text, advice=f"take {port.name} off {bridge} first")
+    return None
 
 
 def _held(doc: Document, link: Link, world: World, moves: tuple[str, ...]) -> Uplink:
@@ -103,11 +143,10 @@ def _held(doc: Document, link: Link, world: World, moves: tuple[str, ...]) -> Up
 
 def _vlan(doc: Document, port: str, world: World) -> Uplink:
     name, vid = str(doc.spec.uplink), doc.spec.vlan
-    if second := _second_way_out(doc, world):
-        text = f"{second} is a port of {doc.key.name} that somebody else attached: two uplinks make a loop"
-        return _no(doc, "Conflict", text, f"take {second} off {doc.key.name} first")
-    for other in graph_of(world.live).stacked(name):
-        if other.kind == "vlan" and other.data.get("vlan_id") == vid and other.name != port:
+    if refusal := _second_way_out(doc, world):
+        return Uplink(name=name, device=port, refusal=refusal)
+    for other in graph_of(world.live).tagged.get((name, vid), ()):
+        if other.name != port:
             text = f"VLAN {vid} of {name} exists as {other.name}: the kernel has each VLAN of a link once"
             return _no(doc, "Conflict", text, f"delete {other.name}, or use its bridge")
     link = world.live.links.get(port)

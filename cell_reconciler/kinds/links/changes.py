@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from cell_reconciler.kinds.compare import compare, plain
-from cell_reconciler.kinds.contract import Observed
+from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.links.actions import SetMark
+from cell_reconciler.kinds.links.index import users
 from cell_reconciler.kinds.links.marks import fresh_mark, named_paths, owner_of
 from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Risk, Step, Verb
 from cell_reconciler.model.document import Document
@@ -24,6 +25,7 @@ class Steps:
     def __init__(self, key: Key) -> None:
         self.key = key
         self.steps: list[Step] = []
+        self.refused: list[Refusal] = []
 
     def add(
         self,
@@ -50,6 +52,25 @@ class Steps:
                 gives=gives,
             )
         )
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Something that the change needs and that is not done; ``created`` and ``settled`` say so."""
+        self.refused.append(refusal)
+
+
+def afterwards(port: str, world: World) -> dict[str, Any]:
+    """What a port is to be once it is taken off (see ``Release``): what its document says, if there is one."""
+    doc = world.declared("Nic", port)
+    if doc is None:
+        return {}
+    return {"up": doc.spec.admin_state == "up", "mtu": None if doc.spec.mtu is UNSET else doc.spec.mtu}
+
+
+def leaves_address(port: Link, mac: str, world: World) -> bool:
+    """Has this port, taken off, its master's address and no network of its own (see ``Release.silent``)?"""
+    doc = world.declared("Nic", port.name)
+    used = doc is not None and bool(doc.spec.addresses or doc.spec.routes or doc.spec.ipv6 is True)
+    return mac == port.mac and port.kind not in ("bond", "vlan") and not used
 
 
 def objection(doc: Document, have: Observed, kind: str) -> Refusal | None:
@@ -102,17 +123,24 @@ def settled(
     fields: tuple[FieldChange, ...],
     steps: Steps,
     refused: list[Refusal],
+    pin_mtu: int | None = None,
+    unpinned: bool = False,
 ) -> Change:
-    """The change of an existing link; its mark is written anew when it is adopted or when anything else is done."""
+    """The change of an existing link; its mark is written anew when it is adopted or when anything else is done.
+
+    ``pin_mtu``: of a bridge, to be pinned whenever the mark is written; ``unpinned``: it is known not to be.
+    """
     mark = fresh_mark(doc, have.mark)
     adopting = have.mark is None
     # Without other work the mark is rewritten only if its creation was cut short or if its flags moved (a file declares
     # now what was derived, it is protected now); not for its digest alone, since a new release with a new field would
     # rewrite all of them.
     stale = have.mark is not None and (not have.mark.digest or have.mark.flags != mark.flags)
-    if adopting or stale or (steps.steps and have.mark != mark):
+    if adopting or stale or unpinned or (steps.steps and have.mark != mark):
         text = f"adopt {doc.key.name}" if adopting else f"mark {doc.key.name} as applied"
-        steps.add("adopt" if adopting else "mark", text, SetMark(name=doc.key.name, alias=mark.to_text()))
+        text += "" if pin_mtu is None else f" and pin its MTU at {pin_mtu}"
+        action = SetMark(name=doc.key.name, alias=mark.to_text(), pin_mtu=pin_mtu)
+        steps.add("adopt" if adopting else "mark", text, action)
     if adopting:
         # Ours first, then changed: a crash between must not leave a changed link that nobody owns.
         steps.steps.insert(0, steps.steps.pop())
@@ -122,34 +150,47 @@ def settled(
         verb=verb,
         fields=fields,
         steps=tuple(steps.steps),
-        refused=tuple(refused),
+        refused=(*refused, *steps.refused),
         position=doc.position,
     )
 
 
 def created(doc: Document, steps: Steps, refused: list[Refusal], spec: Any) -> Change:
-    """The change that makes a link: every field that the document sets is new."""
+    """The change that makes a link: every field that the document sets is new, and no default is."""
     fields = tuple(
         FieldChange(path=f"spec.{f.yaml}", have=None, want=plain(value), effect=f.change)
         for f in fields_of(spec.__class__)
-        if f.change != "policy" and (value := getattr(spec, f.name)) is not UNSET and value != ()
+        if f.change != "policy"
+        and (value := getattr(spec, f.name)) is not UNSET
+        and (value != f.default or f.yaml in doc.given.get("spec", {}))
     )
     return Change(
         key=doc.key,
         verb=Verb.CREATE,
         fields=fields,
         steps=tuple(steps.steps),
-        refused=tuple(refused),
+        refused=(*refused, *steps.refused),
         position=doc.position,
     )
 
 
-def given_up(have: Observed) -> Change:
-    """An adopted link that no document declares any more existed before us: it stays, and is no longer ours."""
-    steps = Steps(have.key)
+def given_up(have: Observed, steps: Steps) -> Change:
+    """An adopted link that no document declares any more existed before us: it stays, and is no longer ours.
+
+    ``steps`` have taken off it what is ours.
+    """
     name = have.key.name
     steps.add("give-up", f"give up {name}: it was adopted, so it stays", SetMark(name=name, alias=""))
     return Change(key=have.key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=tuple(steps.steps))
+
+
+def still_named(name: str, world: World) -> list[Refusal]:
+    """Why a link that no document declares must stay all the same: others are declared to stand on it."""
+    named = users(name, world.documents)
+    if not named:
+        return []
+    message = f"{', '.join(map(str, named))} names {name}, which no document declares"
+    return [Refusal(reason="ForeignDependents", message=message, advice=f"declare {name}, or change {named[0]}")]
 
 
 def pruned(have: Observed, steps: Steps, refused: list[Refusal]) -> Change:

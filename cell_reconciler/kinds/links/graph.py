@@ -6,11 +6,12 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
-from xml.etree import ElementTree
 
 import msgspec
 
+from cell_reconciler.kinds.links.marks import owner_of
 from cell_reconciler.model.change import Risk
+from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Link, Live
 from cell_reconciler.model.mark import NAMESPACE
 
@@ -18,9 +19,13 @@ TAP_KINDS = frozenset({"tun", "macvtap"})
 
 
 class Users(msgspec.Struct, frozen=True):
-    """What the domains say: who names a bridge, and whose a tap is. ``ours`` are domains that carry our mark."""
+    """What the domains say: who names a bridge, who any other link (``direct``: macvtap), and whose a tap is.
+
+    ``ours`` are domains that carry our mark.
+    """
 
     bridges: dict[str, frozenset[str]]
+    direct: dict[str, frozenset[str]]
     taps: dict[str, str]
     ours: frozenset[str]
 
@@ -46,6 +51,34 @@ class Graph:
         """Links made on top of this one: VLANs, macvlans."""
         return self._stacked.get(name, [])
 
+    @cached_property
+    def devices(self) -> dict[Key, Link]:
+        """The VLAN device that belongs to a resource of ours, wherever it is."""
+        found: dict[Key, Link] = {}
+        for link in self._live.links.values():
+            owner = owner_of(link) if link.kind == "vlan" else None
+            if owner is not None:
+                found.setdefault(owner, link)
+        return found
+
+    @cached_property
+    def tagged(self) -> dict[tuple[str, int], tuple[Link, ...]]:
+        """VLAN devices by the link below and the VLAN."""
+        found: dict[tuple[str, int], tuple[Link, ...]] = defaultdict(tuple)
+        for link in self._live.links.values():
+            if link.kind == "vlan" and link.parent and "vlan_id" in link.data:
+                found[link.parent, link.data["vlan_id"]] += (link,)
+        return dict(found)
+
+    def down_below(self, name: str) -> list[str]:
+        """This link and those that it is a VLAN of, as far as they are down; from the bottom up."""
+        found: list[str] = []
+        link = self._live.links.get(name)
+        while link is not None and not link.up:
+            found.insert(0, link.name)
+            link = self._live.links.get(link.parent or "") if link.kind == "vlan" else None
+        return found
+
     def above(self, name: str) -> list[Link]:
         """Everything that loses its network when this link goes down, nearest first, without the link itself."""
         found: dict[str, Link] = {}
@@ -64,7 +97,10 @@ class Graph:
     @cached_property
     def users(self) -> Users:
         """Read from the active and the inactive XML of all domains, when it is first asked for."""
+        from xml.etree import ElementTree
+
         bridges: dict[str, set[str]] = defaultdict(set)
+        direct: dict[str, set[str]] = defaultdict(set)
         taps: dict[str, str] = {}
         ours: set[str] = set()
         for domain in self._live.domains.values():
@@ -76,9 +112,16 @@ class Graph:
                     source, target = interface.find("source"), interface.find("target")
                     if source is not None and "bridge" in source.attrib:
                         bridges[source.attrib["bridge"]].add(domain.name)
+                    if source is not None and "dev" in source.attrib:
+                        direct[source.attrib["dev"]].add(domain.name)
                     if target is not None and text == domain.active and "dev" in target.attrib:
                         taps[target.attrib["dev"]] = domain.name
-        return Users({name: frozenset(who) for name, who in bridges.items()}, taps, frozenset(ours))
+        return Users(
+            {name: frozenset(who) for name, who in bridges.items()},
+            {name: frozenset(who) for name, who in direct.items()},
+            taps,
+            frozenset(ours),
+        )
 
     def cut(self, name: str) -> tuple[Risk, str]:
         """What taking this link down does to others, and why: ``carries 10.0.0.11/24 (br-MGMT)``."""

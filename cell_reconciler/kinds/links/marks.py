@@ -18,12 +18,13 @@ def mark_of(link: Link | None, key: Key) -> Mark | None:
     """Our mark, if this link is ours and belongs to ``key``.
 
     The alias alone is text that people write; the group says that it is ours. Without any alias the creation was
-    cut short before the alias could be set: ours, with no digest.
+    cut short before the alias could be set: ours, with no digest. But not a bond that is a port: it may be somebody
+    else's, and in our group because we made it the uplink of a bridge.
     """
     if link is None or link.group != GROUP:
         return None
     if not link.alias:
-        return Mark(key, "")
+        return None if link.kind == "bond" and link.master else Mark(key, "")
     mark = Mark.parse(link.alias)
     return mark if mark is not None and mark.owner == key else None
 
@@ -38,6 +39,11 @@ def fresh_mark(doc: Document, have: Mark | None) -> Mark:
     """The mark to write for a document now; an adopted object stays adopted."""
     adopted = have.adopted if have is not None else doc.adopts
     return document_mark(doc, spec_digest(doc.spec), adopted=adopted)
+
+
+def new_mark(doc: Document) -> Mark:
+    """The mark of a link that we make. Nothing was there to adopt, whatever the document allows."""
+    return document_mark(doc, spec_digest(doc.spec), adopted=False)
 
 
 def named_paths(doc: Document, have: Mark | None) -> frozenset[str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from cell_reconciler.kinds.placement import HostSelector, Placed
+from cell_reconciler.kinds.placement import HostSelector, IfName, Placed
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.quantities import Duration
 
@@ -62,12 +62,35 @@ class TcpProbe(Spec, frozen=True, kw_only=True):
     port: Annotated[int, doc("TCP port.", Effect.POLICY, ge=1, le=65535)]
 
 
+class ArpProbe(Spec, frozen=True, kw_only=True):
+    """Asks for the Ethernet address of a neighbour: by ARP, for IPv6 by neighbour discovery.
+
+    That is answered also where ICMP is dropped.
+    """
+
+    address: Annotated[str, doc("IPv4 or IPv6 address in a network of this host.", Effect.POLICY)]
+    interface: (
+        Annotated[
+            IfName, doc("The link to ask on. Absent: the one by which the address is reached then.", Effect.POLICY)
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class LacpProbe(Spec, frozen=True, kw_only=True):
+    """Asks whether a bond in mode 802.3ad has found its partner, the switch."""
+
+    bond: Annotated[IfName, doc("Name of the bond.", Effect.POLICY)]
+
+
 class Probe(Spec, frozen=True, kw_only=True):
-    """One way to tell that the host can still be managed. Exactly one of `ping` and `tcp`."""
+    """One way to tell that the host can still be managed. Exactly one of `ping`, `tcp`, `arp` and `lacp`."""
 
     name: Annotated[str, doc("A name for messages.", Effect.POLICY)]
     ping: Annotated[PingProbe | UnsetType, doc("ICMP echo.", Effect.POLICY)] = UNSET
     tcp: Annotated[TcpProbe | UnsetType, doc("TCP connect.", Effect.POLICY)] = UNSET
+    arp: Annotated[ArpProbe | UnsetType, doc("ARP or IPv6 neighbour discovery.", Effect.POLICY)] = UNSET
+    lacp: Annotated[LacpProbe | UnsetType, doc("LACP partner of a bond.", Effect.POLICY)] = UNSET
 
 
 class ReconcilerSpec(Placed, frozen=True, kw_only=True):
@@ -93,8 +116,10 @@ class ReconcilerSpec(Placed, frozen=True, kw_only=True):
     probes: Annotated[
         tuple[Probe, ...],
         doc(
-            "What must still answer after a change on the management path. Absent: the default gateway.",
+            "What must still answer after a change on the management path, besides the default gateways (by ping and "
+            "by ARP) and the LACP partners of the bonds on that path. What does not answer before is not asked after.",
             Effect.POLICY,
+            examples=[[{"name": "jump", "tcp": {"address": "10.0.0.5", "port": 22}}]],
         ),
     ] = ()
     confirm_timeout: Annotated[

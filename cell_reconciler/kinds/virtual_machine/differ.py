@@ -52,7 +52,7 @@ class Differences(NamedTuple):
 
 def known(doc: Document, world: World) -> observe.Known:
     """What the document's words mean on this host."""
-    want = resolve.effective(doc)
+    want = resolve.defined(doc, world.documents)
     return observe.Known(want, resolve.sources(want, world), world.pools)
 
 

@@ -167,6 +167,8 @@ def connection(source: DiskSource) -> str:
 
 def _interface(nic: Interface, name: str, wanted: Mapping[str, Interface]) -> Interface:
     want = wanted.get(name)
+    if want is not None and nic.isolated != want.isolated:  # a setting of the tap, which the XML does not have
+        nic = msgspec.structs.replace(nic, isolated=want.isolated)
     base, dot, vlan = nic.bridge.rpartition(".")
     if dot and vlan.isdigit() and (want is None or want.vlan is not None):
         return msgspec.structs.replace(nic, name=name, bridge=base, vlan=int(vlan))

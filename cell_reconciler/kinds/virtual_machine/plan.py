@@ -40,7 +40,7 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 
 
 def _create(doc: Document, world: World) -> Change:
-    want = resolve.effective(doc)
+    want = resolve.defined(doc, world.documents)
     sources = resolve.sources(want, world)
     refused = (*_unknown_volumes(want, sources), *_conflicts(doc.key.name, want, sources, world))
     if refused:
@@ -50,7 +50,7 @@ def _create(doc: Document, world: World) -> Change:
         name=name,
         spec=want,
         sources=sources,
-        mark=mark_of(doc, resolve.digest(want)),
+        mark=mark_of(doc, resolve.digest(resolve.effective(doc))),
         domain_type=world.domain_type,
         start_due=strategy in power.RUNS_ONCE,
     )
@@ -59,6 +59,7 @@ def _create(doc: Document, world: World) -> Change:
         steps.append(_autostart(doc.key, True))
     if power.starts_when_created(strategy):
         steps.append(_start(doc.key, resolve.places(want, world)))
+        steps += _ports(doc, None, world)
     return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps))
 
 
@@ -118,20 +119,16 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         return Change(key=key, verb=Verb.UPDATE, refused=alone)
     found = differ.differences(doc, domain, have.mark, world)
     act = power.decide(_strategy(doc, found.want, have), domain, observe.parsed(domain.inactive).note.start_due)
-    loose = taps.loose(domain, world.live)
-    settled = not found.any and not loose and act == power.Power.LEAVE
-    if (
-        have.mark
-        and have.mark.flags == _mark(doc, found.want, have).flags
-        and settled
-        and not (alone and _held(doc, found.want, have))
-    ):
+    loose, ports = taps.loose(domain, world.live), tuple(taps.differences(doc, domain, have.mark, world))
+    mark = _mark(doc, have)
+    settled = not found.any and not loose and not ports and act == power.Power.LEAVE
+    if have.mark and have.mark.flags == mark.flags and settled and not (alone and _held(doc, found.want, have)):
         return Change(key=key, verb=Verb.NONE)
     want, sources = found.want, resolve.sources(found.want, world)
-    mark = _mark(doc, want, have)
     restarts = bool(found.boot)  # what differs in the definition alone is right in the instance that runs
     allowed = restarts and want.update_policy.restart == Restart.ALLOWED
     fields = _fields(found, domain, act, pending=restarts and not allowed and act != power.Power.STOP)
+    fields += tuple(field for port in ports for field in port.fields)
     refused = (
         *_immutable(found.immutable),
         *(_unknown_volumes(want, sources) if found.define else ()),
@@ -139,17 +136,21 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     )
     steps: list[Step] = []
     if not refused:
-        steps += _defining(key, found, sources, mark, have)
+        steps += _defining(key, found, sources, mark, have, remark=bool(ports))
         steps += _live(key, found, domain)
-        steps += taps.steps(key, loose)
+        steps += taps.plugging(key, loose)
+        starts = act == power.Power.START or allowed
+        if not starts and act != power.Power.STOP:
+            steps += [port.step for port in ports if port.step]
         steps += _power(key, want, act, resolve.places(want, world), restart=allowed)
+        steps += _ports(doc, have.mark, world) if starts and act != power.Power.STOP else ()
     different = bool(steps or refused or any(not field.ignored for field in fields))
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if different else Verb.NONE
     if alone and (steps or act != power.Power.LEAVE or _held(doc, want, have)):
         refused, steps = (*refused, *alone), []
         verb = Verb.UPDATE if verb == Verb.NONE else verb
     # The digest is that of what was defined last: what differs from the same spec was changed by somebody else.
-    differs = bool(found.define or found.live or loose) or (
+    differs = bool(found.define or found.live or loose or ports) or (
         act == power.Power.START and want.run_strategy == RunStrategy.ALWAYS
     )
     drift = differs and have.mark is not None and have.mark.digest == mark.digest
@@ -165,8 +166,9 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     )
 
 
-def _mark(doc: Document, want: VirtualMachineSpec, have: Observed) -> Mark:
-    return mark_of(doc, resolve.digest(want), adopted=have.mark.adopted if have.mark else True)
+def _mark(doc: Document, have: Observed) -> Mark:
+    digest = resolve.digest(resolve.effective(doc))
+    return mark_of(doc, digest, adopted=have.mark.adopted if have.mark else True)
 
 
 def _strategy(doc: Document, want: VirtualMachineSpec, have: Observed) -> RunStrategy:
@@ -198,10 +200,17 @@ def _fields(found: differ.Differences, domain: Domain, act: power.Power, *, pend
 
 
 def _defining(
-    key: Key, found: differ.Differences, sources: dict[str, DiskSource], mark: Mark, have: Observed
+    key: Key,
+    found: differ.Differences,
+    sources: dict[str, DiskSource],
+    mark: Mark,
+    have: Observed,
+    *,
+    remark: bool,
 ) -> Iterable[Step]:
+    """``remark``: something is done that stands in no XML; the mark tells later which spec it was done for."""
     paths = frozenset(found.define) - {"spec.autostart"}
-    if paths or have.mark is None or have.mark.flags != mark.flags:
+    if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
         redefine = actions.Redefine(name=key.name, spec=found.want, sources=sources, mark=mark, paths=paths)
         adopt = have.mark is None
         text = (
@@ -248,6 +257,12 @@ def _power(key: Key, want: VirtualMachineSpec, act: power.Power, disks: Disks, *
         yield _start(key, disks, restart=True)
     elif act == power.Power.START:
         yield _start(key, disks)
+
+
+def _ports(doc: Document, mark: Mark | None, world: World) -> Iterable[Step]:
+    """What the taps of a VM need that is started in this plan: new ports have the kernel's defaults."""
+    wanted = taps.settings(doc, mark, world.documents)
+    return [taps.step(doc.key, setting) for setting in wanted if setting.unusual]
 
 
 # -- steps -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import msgspec
 
 from cell_reconciler import kinds
 from cell_reconciler.kinds.contract import Reference
-from cell_reconciler.kinds.virtual_machine import devices
+from cell_reconciler.kinds.virtual_machine import devices, resolve
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
@@ -20,6 +20,9 @@ def references(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Ref
     spec: VirtualMachineSpec = doc.spec
     for index, nic in enumerate(spec.interfaces):
         base, bridge = Key("Bridge", nic.bridge), Key("Bridge", devices.access_bridge(nic.bridge, nic.vlan))
+        if resolve.filtering(nic.bridge, documents):
+            yield Reference(base, f"/spec/interfaces/{index}/bridge")
+            continue
         derivable = nic.vlan is not UNSET and bridge not in documents
         target = base if derivable and base in documents else bridge
         yield Reference(target, f"/spec/interfaces/{index}/bridge", basis=base if derivable else None)
@@ -32,14 +35,22 @@ def references(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Ref
 
 
 def derive(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Document]:
-    """The access bridge of every VLAN on a declared bridge, unless a file declares that one as well."""
+    """The access bridge of every VLAN on a declared bridge, unless a file declares that one as well.
+
+    A bridge that filters VLANs needs none.
+    """
     spec: VirtualMachineSpec = doc.spec
     bridge_spec = kinds.kind("Bridge").spec
     for name, vlan in sorted({(nic.bridge, nic.vlan) for nic in spec.interfaces if nic.vlan is not UNSET}):
         base = documents.get(Key("Bridge", name))
         key = Key("Bridge", devices.access_bridge(name, vlan))
         declared = documents.get(key)
-        if base is None or base.spec.vlan is not UNSET or (declared is not None and not declared.derived_from):
+        if (
+            base is None
+            or base.spec.vlan is not UNSET
+            or resolve.filtering(name, documents)
+            or (declared is not None and not declared.derived_from)
+        ):
             continue
         fields = {}
         if base.spec.uplink is not UNSET:  # without an uplink the VLAN is the host's own, and needs no tag

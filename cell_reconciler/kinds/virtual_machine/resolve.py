@@ -14,6 +14,7 @@ from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.virtual_machine.spec import Graphics, GraphicsType, Interface, VirtualMachineSpec
 from cell_reconciler.model.document import Document, spec_digest
 from cell_reconciler.model.fields import UNSET, Effect, fields_of
+from cell_reconciler.model.key import Key
 from cell_reconciler.model.quantities import Mac
 from cell_reconciler.model.storage import DiskSource, PoolTarget, disk_source
 
@@ -50,6 +51,24 @@ def effective(doc: Document) -> VirtualMachineSpec:
     found = _resolved(doc.key.name, doc.spec)
     _effective[doc.key.name] = (doc.spec, found)
     return found
+
+
+def filtering(bridge: str, documents: Mapping[Key, Document]) -> Document | None:
+    """The document of a bridge that filters VLANs: a VLAN there is a setting of the port, and no bridge of its own."""
+    doc = documents.get(Key("Bridge", bridge))
+    return doc if doc is not None and doc.spec.vlan_filtering else None
+
+
+def defined(doc: Document, documents: Mapping[Key, Document]) -> VirtualMachineSpec:
+    """The effective spec as it stands in the domain's XML: what is a setting of the tap is not in there."""
+    want = effective(doc)
+    interfaces = tuple(
+        msgspec.structs.replace(nic, vlan=None) if nic.vlan is not None and filtering(nic.bridge, documents) else nic
+        for nic in want.interfaces
+    )
+    if all(a is b for a, b in zip(interfaces, want.interfaces, strict=True)):
+        return want
+    return msgspec.structs.replace(want, interfaces=interfaces)
 
 
 def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:

@@ -10,9 +10,12 @@ from itertools import islice
 from typing import NamedTuple
 
 from cell_reconciler.kinds.contract import Problem
+from cell_reconciler.kinds.links import ports
 from cell_reconciler.kinds.virtual_machine import devices, resolve
 from cell_reconciler.kinds.virtual_machine.codec import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import CpuMode, RunStrategy, VirtualMachineSpec
+from cell_reconciler.model import vlans
+from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
@@ -111,6 +114,9 @@ def _bridges(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Ite
             )
         if nic.vlan is UNSET:
             continue
+        if filtering := resolve.filtering(nic.bridge, documents):
+            yield from _reaches(nic.vlan, filtering, f"{pointer}/vlan")
+            continue
         name = devices.access_bridge(nic.bridge, nic.vlan)
         if len(name) > _LONGEST_LINK:
             message = f"the access bridge {name} would have {len(name)} characters; a link has {_LONGEST_LINK}"
@@ -124,6 +130,23 @@ def _bridges(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Ite
         if base is not None and base.spec.vlan is not UNSET:
             message = f"Bridge {nic.bridge} is an access bridge of VLAN {base.spec.vlan} itself; VLANs do not nest"
             yield Problem(pointer=f"{pointer}/vlan", rule="vm-vlan-nested", message=message)
+
+
+def _reaches(vlan: int, bridge: Document, pointer: str) -> Iterator[Problem]:
+    """The VLAN of an access port leaves the host by the uplink's trunk, which the bridge's document has to say."""
+    spec = bridge.spec
+    if spec.uplink is UNSET:
+        return
+    device = spec.uplink if spec.vlan is UNSET else f"{spec.uplink}.{spec.vlan}"
+    said = next((port.vlans for port in spec.ports if port.name == device), UNSET)
+    try:
+        carried = vlans.wanted(spec.vlan_default_pvid or None) if said is UNSET else ports.ranges(said)
+    except ValueError:
+        return  # reported with the bridge
+    if not any(item.first <= vlan <= item.last for item in carried):
+        message = f"the uplink {device} of {bridge.key} does not carry VLAN {vlan}: the VM reaches only its own host"
+        advice = f"add {vlan} to the trunk of {device} in spec.ports of {bridge.key}"
+        yield Problem(pointer=pointer, rule="vm-vlan-trunk", message=message, advice=advice, severity=Severity.WARNING)
 
 
 def _console(spec: VirtualMachineSpec) -> Iterator[Problem]:

@@ -204,7 +204,8 @@ class Interface(Spec, frozen=True, kw_only=True):
         Annotated[
             int,
             doc(
-                "VLAN id: the interface is put on the access bridge `<bridge>.<vlan>`, which is made with it.",
+                "VLAN id: the interface is put on the access bridge `<bridge>.<vlan>`, which is made with it; on a "
+                "bridge with `vlanFiltering` it becomes an access port of that VLAN instead.",
                 Effect.LIVE,
                 ge=1,
                 le=4094,
@@ -213,6 +214,13 @@ class Interface(Spec, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    isolated: Annotated[
+        bool,
+        doc(
+            "It reaches only ports of its bridge that are not isolated (the uplink), and the host: no other isolated "
+            "VM. Set on the tap of the running VM, so it counts from some milliseconds after its start.",
+        ),
+    ] = False
     model: Annotated[
         NicModel, doc("The emulated card.", Effect.RESTART, xml=codec.Attribute("model", "type", absent="rtl8139"))
     ] = NicModel.VIRTIO

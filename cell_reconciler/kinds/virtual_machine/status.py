@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.virtual_machine import differ, power
+from cell_reconciler.kinds.virtual_machine import differ, power, taps
 from cell_reconciler.kinds.virtual_machine.spec import RunStrategy
 from cell_reconciler.model.condition import Condition, Truth
 from cell_reconciler.model.document import Document
@@ -13,7 +13,7 @@ from cell_reconciler.model.live import Domain
 
 
 def conditions(doc: Document, have: Observed | None, world: World) -> Iterator[Condition]:
-    """RestartRequired with the pending paths; Paused, Crashed …; Failed for one that went down by itself."""
+    """RestartRequired with the pending paths; Paused, Crashed …; Failed for one that went down; MtuMismatch."""
     if have is None or (have.mark is None and not doc.adopts):
         return
     domain: Domain = have.detail
@@ -31,6 +31,10 @@ def conditions(doc: Document, have: Observed | None, world: World) -> Iterator[C
     elif domain.state in power.ON and doc.spec.run_strategy == RunStrategy.HALTED:
         message = f"domain {domain.name} runs, and runStrategy is Halted"
         yield Condition(type="StopPending", status=Truth.TRUE, reason="Running", message=message)
+    misfits = [f"{tap.name} has MTU {tap.mtu}, {b.name} {b.mtu}" for tap, b in taps.misfits(domain, world.live)]
+    if misfits:
+        message = f"{'; '.join(misfits)}: frames that are larger than the smaller of the two are lost"
+        yield Condition(type="MtuMismatch", status=Truth.TRUE, reason="TapMtu", message=message)
     if domain.inactive is None:
         return
     pending = differ.differences(doc, domain, have.mark, world).boot

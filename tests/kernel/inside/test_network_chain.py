@@ -126,32 +126,6 @@ def test_what_vms_plug_in_stays() -> None:
 
 
 @isolated
-def test_mtu_up_and_down_through_all_layers() -> None:
-    nics()
-    host = NetworkHost()
-
-    def documents(mtu: int) -> list[Document]:
-        return [
-            document("Bond/bond-VM", {"members": ["ens1f0", "ens1f1"], "mtu": mtu}),
-            document("Bridge/br-PN", {"uplink": "bond-VM", "vlan": 20, "mtu": mtu}),
-            document("Bridge/br-VM", {"uplink": "bond-VM", "mtu": mtu}),
-        ]
-
-    for mtu in (1500, 9000, 1500, 9000):
-        host.converge(*documents(mtu))
-        names = ("ens1f0", "ens1f1", "bond-VM", "bond-VM.20", "br-PN", "br-VM")
-        assert {name: host.link(name).mtu for name in names} == dict.fromkeys(names, mtu)
-    ip("tuntap add vnet0 mode tap")
-    ip("link set vnet0 mtu 1500 master br-PN up")
-    assert host.link("br-PN").mtu == 9000, "pinned: a smaller port does not shrink it"
-    too_much = host.plan(
-        document("Bond/bond-VM", {"members": ["ens1f0"]}),
-        document("Bridge/br-PN", {"uplink": "bond-VM", "vlan": 20, "mtu": 9500}),
-    )
-    assert any("declare mtu 9500 for Bond/bond-VM" in r.advice for c in too_much.changes for r in c.refused)
-
-
-@isolated
 def test_the_vlan_device_of_somebody_else_is_not_taken() -> None:
     nics()
     host = NetworkHost()

@@ -1,0 +1,130 @@
+"""Write specs for the network as it is: the way into a host that was set up by hand or by another program.
+
+NICs with addresses or routes, bonds, VLANs and bridges become documents that name only what differs from the defaults.
+Each has the annotation cell/adopt, so that apply takes the object over and changes nothing; 'cellctl adopt' writes the
+marks once, and then the annotation can go. Objects that are ours are left out, unless --all or their name is given; so
+is what belongs to libvirt, Docker and the like, unless it is named.
+
+What no document can say (addresses of DHCP, routes of other protocols, further ports) stands as a comment in it and on
+stderr: nothing is lost silently. Reads only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from cell_reconciler.cli import exits
+from cell_reconciler.cli.options import completes
+from cell_reconciler.errors import Refused, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from cell_reconciler.cli.exported import Export
+    from cell_reconciler.model.live import Live
+
+EXITS = (exits.OK, exits.FAILED, exits.USAGE, exits.UNREACHABLE, exits.REFUSED)
+EXAMPLES = """
+  cellctl export                              the whole network, to look at
+  cellctl export -o specs/                    a file for each object
+  cellctl export bond bridge/br0 > net.yaml   some of it
+  cellctl export Nic/eth0                     also what would be left out, by its name
+  cellctl export --live live.json             from a snapshot of another host
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument(
+        "what", nargs="*", metavar="KIND[/NAME]", help="kinds or single objects (default: everything)"
+    )
+    completes(what, "kind")
+    parser.add_argument("--all", action="store_true", help="also objects that are ours already")
+    output = parser.add_argument("-o", "--output", metavar="DIR", help="a file for each document (default: to stdout)")
+    completes(output, "directory")
+    completes(parser.add_argument("--live", metavar="FILE", help="a snapshot of 'cellctl observe'"), "file")
+    parser.add_argument("--format", choices=("yaml", "json"), default="yaml", help="of the result (default yaml)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from cell_reconciler.cli.exported import export, notes
+    from cell_reconciler.cli.render.style import escape
+
+    if args.output and args.format != "yaml":
+        raise UsageError("-o writes YAML files", "leave out --format, or -o")
+    found = export(args.what, _live(args), ours=args.all)
+    if args.output:
+        _write(found, args.output)
+    elif args.format == "json":
+        _json(found)
+    else:
+        sys.stdout.write(_stream(found))
+    sys.stdout.flush()
+    if not args.quiet:
+        for note in notes(found):
+            print(f"note: {escape(note)}", file=sys.stderr)
+        if not found.documents:
+            print("nothing to export", file=sys.stderr)
+    return exits.OK
+
+
+def _live(args: argparse.Namespace) -> Live:
+    """The snapshot, or the host now. Raises Unreachable when the network was not seen."""
+    from cell_reconciler.cli.session import open_engine
+    from cell_reconciler.cli.snapshot import read
+    from cell_reconciler.model.live import Source
+
+    if args.live:
+        live = read(args.live, args.host)
+    else:
+        with open_engine(args, paths=()) as engine:
+            live = engine.observe({})
+    gap = live.gap(Source.NETLINK)
+    if gap is not None:
+        raise Unreachable("netlink", gap.reason)
+    return live
+
+
+def _stream(found: Export) -> str:
+    from cell_reconciler.cli.exported import apart
+    from cell_reconciler.load import write
+
+    rest = [f"  {text}" for text in apart(found)]
+    head = write.comment([*_header(found), *(["What no document here is about:", *rest] if rest else [])])
+    return head + write.stream(found.text(key) for key in found.documents)
+
+
+def _header(found: Export) -> list[str]:
+    return [
+        f"The network of {found.host} as cellctl export found it. Taking it over changes nothing but marks:",
+        "  cellctl diff -f FILE && cellctl adopt -f FILE",
+    ]
+
+
+def _json(found: Export) -> None:
+    from cell_reconciler.cli.render import json
+
+    body = {
+        "host": found.host,
+        "documents": list(found.documents.values()),
+        "notes": [{"key": str(key), "message": text} for key, texts in found.notes.items() for text in texts],
+        "general": found.general,
+        "leftOut": [{"key": str(key), "reason": why} for key, why in found.left_out.items()],
+    }
+    json.write({"formatVersion": json.FORMAT_VERSION, **body}, sys.stdout)
+
+
+def _write(found: Export, folder: str) -> None:
+    """All files or none: raises Refused when one of them is there already."""
+    from pathlib import Path
+
+    from cell_reconciler.load import write
+
+    directory = Path(folder)
+    paths = {key: directory / f"{key.kind.lower()}-{key.name}.yaml" for key in found.documents}
+    there = [str(path) for path in paths.values() if path.exists()]
+    if there:
+        raise Refused(f"{there[0]} is there already; nothing was written", "name an empty directory with -o")
+    directory.mkdir(parents=True, exist_ok=True)
+    for key, path in paths.items():
+        path.write_text(write.comment(_header(found)) + found.text(key), encoding="utf-8")
+        print(path)
