@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import subprocess
 import time
@@ -193,6 +194,8 @@ def test_a_kernel_without_ipv6_has_nothing_of_it(monkeypatch: pytest.MonkeyPatch
 def test_events_name_the_links_of_routes_and_the_rules() -> None:
     host()
     events = LinkEvents()
+    while select.select([events], [], [], 0.5)[0]:  # the kernel tells later, at its leisure, that a link works
+        events.read()
 
     def heard(*commands: str) -> set[str] | None:
         events.read()
