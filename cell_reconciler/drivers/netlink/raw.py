@@ -96,6 +96,16 @@ def attribute(kind: int, value: bytes) -> bytes:
     return ATTR.pack(ATTR.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
+def u32_attribute(kind: int, value: int) -> bytes:
+    """One attribute that is a 32-bit number in the byte order of this machine."""
+    return attribute(kind, struct.pack("=I", value))
+
+
+def u32(value: bytes) -> int:
+    """The number in such an attribute."""
+    return int(struct.unpack("=I", value)[0])
+
+
 def link(message: bytes) -> RawLink:
     """Take one RTM_NEWLINK apart."""
     _, _, index, flags, _ = IFINFO.unpack_from(message, HEADER.size)

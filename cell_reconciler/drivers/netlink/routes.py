@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from cell_reconciler.drivers.netlink.raw import attribute
+from cell_reconciler.drivers.netlink.raw import attribute, u32, u32_attribute
 from cell_reconciler.drivers.netlink.transport import HEADER, attributes
 from cell_reconciler.model.live import Route
 from cell_reconciler.model.mark import RTPROT
@@ -52,7 +52,7 @@ class SavedRoute(msgspec.Struct, frozen=True):
 def request(family: int, protocol: int = 0, index: int = 0) -> bytes:
     """The body of an RTM_GETROUTE dump, of one protocol and through one link where given."""
     wanted = RTMSG.pack(family, 0, 0, 0, 0, protocol, 0, 0, 0)
-    return wanted + (_number(_OIF, index) if index else b"")
+    return wanted + (u32_attribute(_OIF, index) if index else b"")
 
 
 def lookup(to: str) -> bytes:
@@ -91,11 +91,11 @@ def read(message: bytes, name_of: Callable[[int], str | None]) -> Route:
     packed = found.get(_DST, bytes(4 if family == socket.AF_INET else 16))
     return Route(
         to=f"{_address(packed)}/{length}",
-        link=name_of(_int(found[_OIF])) if _OIF in found and kind == UNICAST else None,
+        link=name_of(u32(found[_OIF])) if _OIF in found and kind == UNICAST else None,
         via=_address(found[_GATEWAY]) if _GATEWAY in found else None,
         source=_address(found[_PREFSRC]) if _PREFSRC in found else None,
-        table=_int(found[_TABLE]) if _TABLE in found else table,
-        metric=_int(found[_PRIORITY]) if _PRIORITY in found else 0,
+        table=u32(found[_TABLE]) if _TABLE in found else table,
+        metric=u32(found[_PRIORITY]) if _PRIORITY in found else 0,
         mtu=mtu,
         onlink=bool(flags & _STATIC_HOP),
         protocol=protocol,
@@ -105,7 +105,7 @@ def read(message: bytes, name_of: Callable[[int], str | None]) -> Route:
 
 
 def _mtu(metrics: bytes) -> tuple[int | None, list[str]]:
-    found = {kind: _int(value) for kind, value in attributes(metrics, 0)}
+    found = {kind: u32(value) for kind, value in attributes(metrics, 0)}
     mtu = found.pop(_RTAX_MTU, None)
     return mtu, ["locked metrics" if _RTAX_LOCK in found else "metrics"] if found else []
 
@@ -128,12 +128,12 @@ def body(route: Route, index: int, *, deleting: bool = False) -> bytes:
         (
             RTMSG.pack(family, network.prefixlen, 0, 0, table, route.protocol, scope, UNICAST, flags),
             attribute(_DST, network.network_address.packed),
-            _number(_OIF, index),
-            _number(_TABLE, route.table),
-            _number(_PRIORITY, route.metric),
+            u32_attribute(_OIF, index),
+            u32_attribute(_TABLE, route.table),
+            u32_attribute(_PRIORITY, route.metric),
             attribute(_GATEWAY, ipaddress.ip_address(route.via).packed) if route.via else b"",
             attribute(_PREFSRC, ipaddress.ip_address(route.source).packed) if route.source else b"",
-            attribute(_METRICS, _number(_RTAX_MTU, route.mtu)) if route.mtu and not deleting else b"",
+            attribute(_METRICS, u32_attribute(_RTAX_MTU, route.mtu)) if route.mtu and not deleting else b"",
         )
     )
 
@@ -147,7 +147,7 @@ def save(message: bytes, name_of: Callable[[int], str | None]) -> SavedRoute:
     *fields, flags = RTMSG.unpack_from(message, HEADER.size)
     for kind, value in attributes(message, HEADER.size + RTMSG.size):
         if kind == _OIF:
-            link = name_of(_int(value)) or ""
+            link = name_of(u32(value)) or ""
         elif kind == _CACHEINFO:
             kept += _time_left(fields[0], value)
         else:
@@ -157,7 +157,7 @@ def save(message: bytes, name_of: Callable[[int], str | None]) -> SavedRoute:
 
 def saved_body(route: SavedRoute, index: int) -> bytes:
     """The body of the RTM_NEWROUTE that makes it again; ``index`` of its link, 0 for none."""
-    return route.message + (_number(_OIF, index) if index else b"")
+    return route.message + (u32_attribute(_OIF, index) if index else b"")
 
 
 def has_gateway(route: SavedRoute) -> bool:
@@ -182,7 +182,7 @@ def moved(message: bytes, old: int, new: int) -> tuple[bytes, bytes, bool]:
         if kind == _CACHEINFO:
             making += _time_left(fields[0], value)
         elif kind == _OIF:
-            making += _number(_OIF, new)
+            making += u32_attribute(_OIF, new)
             deleting += attribute(kind, value)
         elif kind == _MULTIPATH:
             making += attribute(kind, _hops(value, old, new))
@@ -196,7 +196,7 @@ def moved(message: bytes, old: int, new: int) -> tuple[bytes, bytes, bool]:
 def _time_left(family: int, value: bytes) -> bytes:
     """Of struct rta_cacheinfo only that: a route that a router told (IPv6) ends by itself. The rest is counters."""
     (expires,) = struct.unpack_from("=i", value, 8)  # in 1/100 s
-    return _number(_EXPIRES, expires // 100) if expires > 0 and family == socket.AF_INET6 else b""
+    return u32_attribute(_EXPIRES, expires // 100) if expires > 0 and family == socket.AF_INET6 else b""
 
 
 def _hops(value: bytes, old: int = 0, new: int = 0) -> bytes:
@@ -215,21 +215,13 @@ def through(message: bytes) -> Iterator[int]:
     """Indexes of the links that the next hops of an RTM_*ROUTE are on."""
     for kind, value in attributes(message, HEADER.size + RTMSG.size):
         if kind == _OIF:
-            yield _int(value)
+            yield u32(value)
         elif kind == _MULTIPATH:
             offset = 0
             while offset + _NEXTHOP.size <= len(value):
                 length, _, _, index = _NEXTHOP.unpack_from(value, offset)
                 yield index
                 offset += max((length + 3) & ~3, _NEXTHOP.size)
-
-
-def _number(kind: int, value: int) -> bytes:
-    return attribute(kind, struct.pack("=I", value))
-
-
-def _int(value: bytes) -> int:
-    return int(struct.unpack("=I", value)[0])
 
 
 def _address(packed: bytes) -> str:

@@ -9,7 +9,7 @@ import ipaddress
 import socket
 import struct
 
-from cell_reconciler.drivers.netlink.raw import attribute, text
+from cell_reconciler.drivers.netlink.raw import attribute, text, u32, u32_attribute
 from cell_reconciler.drivers.netlink.transport import HEADER, attributes
 from cell_reconciler.model.live import Rule
 
@@ -41,16 +41,16 @@ def read(message: bytes, family: int) -> Rule | None:
         return None
     found = dict(attributes(message, HEADER.size + RULE.size))
     for suppress in (_SUPPRESS_IFGROUP, _SUPPRESS_PREFIXLEN):
-        if suppress in found and _int(found[suppress]) == _ALL:
+        if suppress in found and u32(found[suppress]) == _ALL:
             del found[suppress]
     odd = [_SAID.get(a, f"attribute {a}") for a in found.keys() - _PLAIN]
     odd += (["not"] if flags & _INVERT else []) + ([f"tos {tos}"] if tos else [])
-    mark = _int(found[_FWMARK]) if _FWMARK in found else None
-    mask = _int(found[_FWMASK]) if _FWMASK in found else None
+    mark = u32(found[_FWMARK]) if _FWMARK in found else None
+    mask = u32(found[_FWMASK]) if _FWMASK in found else None
     rule = Rule(
         family=4 if family == socket.AF_INET else 6,
-        priority=_int(found[_PRIORITY]) if _PRIORITY in found else 0,
-        table=_int(found[_TABLE]) if _TABLE in found else table,
+        priority=u32(found[_PRIORITY]) if _PRIORITY in found else 0,
+        table=u32(found[_TABLE]) if _TABLE in found else table,
         source=f"{_address(found[_SRC])}/{from_length}" if _SRC in found else None,
         to=f"{_address(found[_DST])}/{to_length}" if _DST in found else None,
         mark=mark,
@@ -80,25 +80,17 @@ def body(rule: Rule) -> bytes:
     return b"".join(
         (
             RULE.pack(family, *lengths, 0, table, 0, 0, _TO_TABLE, 0),
-            _number(_PRIORITY, rule.priority),
-            _number(_TABLE, rule.table),
+            u32_attribute(_PRIORITY, rule.priority),
+            u32_attribute(_TABLE, rule.table),
             attribute(_PROTOCOL, bytes([rule.protocol])),
             attribute(_SRC, source.network_address.packed) if source else b"",
             attribute(_DST, to.network_address.packed) if to else b"",
-            _number(_FWMARK, rule.mark) if rule.mark is not None else b"",
-            _number(_FWMASK, rule.mask) if rule.mask is not None else b"",
+            u32_attribute(_FWMARK, rule.mark) if rule.mark is not None else b"",
+            u32_attribute(_FWMASK, rule.mask) if rule.mask is not None else b"",
             attribute(_IIFNAME, rule.iif.encode() + b"\0") if rule.iif else b"",
             attribute(_OIFNAME, rule.oif.encode() + b"\0") if rule.oif else b"",
         )
     )
-
-
-def _number(kind: int, value: int) -> bytes:
-    return attribute(kind, struct.pack("=I", value))
-
-
-def _int(value: bytes) -> int:
-    return int(struct.unpack("=I", value)[0])
 
 
 def _address(packed: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
+from cell_reconciler.kinds.links.memo import Latest
 from cell_reconciler.kinds.links.spec import Layer3
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
@@ -35,17 +36,7 @@ class Index:
                     self.below[doc.spec.uplink].append(key)
 
 
-_latest: tuple[Mapping[Key, Document], int, Index] | None = None
-
-
-def index_of(documents: Mapping[Key, Document]) -> Index:
-    """The index of these documents; the last one is kept, since a thousand documents are checked beside the same."""
-    global _latest  # noqa: PLW0603  # a memo of one; replaced as a whole, so threads see the old or the new one
-    known = _latest
-    if known is None or known[0] is not documents or known[1] != len(documents):
-        known = (documents, len(documents), Index(documents))
-        _latest = known
-    return known[2]
+index_of = Latest(Index)
 
 
 def users(name: str, documents: Mapping[Key, Document]) -> list[Key]:

@@ -22,6 +22,7 @@ from cell_reconciler.kinds.links.layer3_values import (
 )
 from cell_reconciler.kinds.links.layer3_world import every_link_has
 from cell_reconciler.kinds.links.link_local import link_local_taken
+from cell_reconciler.kinds.links.memo import Latest
 from cell_reconciler.kinds.links.spec import Layer3, PolicyRule, StaticRoute
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET, UnsetType
@@ -71,17 +72,7 @@ class _Declared:
                 self.rules[selector].append((key, index))
 
 
-_latest: tuple[Mapping[Key, Document], int, _Declared] | None = None
-
-
-def _declared_in(documents: Mapping[Key, Document]) -> _Declared:
-    """Made once for a set of documents; that of the last one is kept, since all of them are checked beside it."""
-    global _latest  # noqa: PLW0603  # a memo of one; replaced as a whole, so threads see the old or the new one
-    known = _latest
-    if known is None or known[0] is not documents or known[1] != len(documents):
-        known = (documents, len(documents), _Declared(documents))
-        _latest = known
-    return known[2]
+_declared_in = Latest(_Declared)
 
 
 def _identity(route: StaticRoute) -> Identity | None:
