@@ -6,7 +6,9 @@ import sys
 
 from cell_reconciler.lab import Lab
 from tests.bench import offline
+from tests.bench.measure import compiled
 from tests.bench.network import network
+from tests.conftest import ROOT
 
 
 def on_host() -> None:
@@ -21,6 +23,7 @@ BENCHES = {"startup": offline.startup, "specs": offline.specs, "host": on_host, 
 
 
 def main(names: list[str]) -> int:
+    compiled(ROOT / "cell_reconciler", ROOT / "tests" / "bench")
     if names[:1] == ["network"]:  # the one with options of its own
         network(names[1:])
         return 0

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cell_reconciler.lab import Lab
 from tests.bench.in_kernel import PARTS
+from tests.bench.measure import compiled
 from tests.kernel import uml
 
 LIMIT = 3600.0  # seconds for all of it in user-mode-linux
@@ -69,8 +70,9 @@ def inside(specs: str, peer: Path, parts: Sequence[str]) -> list[str]:
 
 
 def unpack(package: str, target: Path) -> None:
-    """Fetch a Debian package and unpack it below ``target``. Raises CalledProcessError."""
+    """Fetch a Debian package, unpack it below ``target`` and compile it. Raises CalledProcessError."""
     with tempfile.TemporaryDirectory() as directory:
         subprocess.run(["apt-get", "-qq", "download", package], cwd=directory, check=True, stderr=subprocess.DEVNULL)
         (deb,) = Path(directory).glob("*.deb")
         subprocess.run(["dpkg-deb", "--extract", str(deb), str(target)], check=True)
+    compiled(target / "usr")

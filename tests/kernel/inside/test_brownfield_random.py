@@ -50,6 +50,8 @@ _MOVING = re.compile(
     "|qdisc|^group$|ifalias|dynamic|config_pending|ack|detected|mii_status|carrier|port_id|metrics"
 )
 
+_LATE = re.compile("fe80|ff00::/8")
+
 
 def _facts() -> list[object]:
     """Links, addresses, routes and rules as ip(8) has them, but for what moves by itself."""
@@ -62,8 +64,8 @@ def _still(value: object) -> object:
         up = {"up": "UP" in value["flags"]} if isinstance(value.get("flags"), list) and "mtu" in value else {}
         return {key: _still(inner) for key, inner in value.items() if not _MOVING.search(key)} | up
     if isinstance(value, list):
-        # Link-local addresses and their routes come a while after the link.
-        return [still for inner in value if "fe80" not in str(still := _still(inner)) or "mtu" in str(still)]
+        # Link-local addresses and the routes of IPv6 to them and to groups come a while after the link.
+        return [still for inner in value if "mtu" in (words := str(still := _still(inner))) or not _LATE.search(words)]
     return value
 
 
