@@ -108,10 +108,11 @@ def reasons() -> set[str]:
     words, names = set(), {*KINDS, "Ready", "Normal", "Warning", "NetworkManager"}
     for part in ("kinds", "planning", "status", "converge", "daemon"):
         for module in (PACKAGE / part).rglob("*.py"):
+            fields = module.name == "spec.py" or module.parent.name == "spec"
             for node in ast.walk(ast.parse(module.read_text())):
                 if isinstance(node, ast.ClassDef):
                     names.add(node.name)
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and module.name != "spec.py":
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and not fields:
                     words |= set(re.findall(r"^(?:[A-Z][a-z]+)+$", node.value))
     return words - (names - {"Fighting", "Suspended"})
 

@@ -155,6 +155,7 @@ def _converge(args: argparse.Namespace, engine: Engine, loaded: Loaded, plan: Pl
     from cell_reconciler.cli.converging import Progress
 
     progress = Progress(args, len(plan.steps))
+    engine.doors.progress = progress.say
     try:
         return engine.apply(plan, progress)
     except NotHealthy:

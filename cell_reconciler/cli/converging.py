@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from cell_reconciler.cli import awaiting, exits
@@ -41,6 +41,12 @@ class Progress:
                 print(f"    {escape(outcome.advice)}", file=sys.stderr)
         except OSError:
             self.chatty = False  # nobody listens any more; that must not stop the work
+
+    def say(self, text: str) -> None:
+        """How far a step has come that takes long; on a terminal only."""
+        if self.chatty:
+            with suppress(OSError):
+                print(f"    {escape(text)}", file=sys.stderr)
 
 
 @contextmanager

@@ -1,12 +1,12 @@
-"""Write specs for the network as it is: the way into a host that was set up by hand or by another program.
+"""Write specs for network and VMs as they are: the way into a host that was set up by hand or by another program.
 
-NICs with addresses or routes, bonds, VLANs and bridges become documents that name only what differs from the defaults.
+NICs with addresses or routes, bonds, VLANs, bridges and VMs become documents that name what differs from the defaults.
 Each has the annotation cell/adopt, so that apply takes the object over and changes nothing; 'cellctl adopt' writes the
 marks once, and then the annotation can go. Objects that are ours are left out, unless --all or their name is given; so
 is what belongs to libvirt, Docker and the like, unless it is named.
 
-What no document can say (addresses of DHCP, routes of other protocols, further ports) stands as a comment in it and on
-stderr: nothing is lost silently. Reads only.
+What no document can say (addresses of DHCP, routes of other protocols, further ports, disks of VMs, whose StoragePool
+the host cannot tell) stands as a comment in it and on stderr: nothing is lost silently. Reads only.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 EXITS = (exits.OK, exits.FAILED, exits.USAGE, exits.UNREACHABLE, exits.REFUSED)
 EXAMPLES = """
-  cellctl export                              the whole network, to look at
+  cellctl export                              the whole host, to look at
   cellctl export -o specs/                    a file for each object
   cellctl export bond bridge/br0 > net.yaml   some of it
+  cellctl export vm > vms.yaml                all VMs
   cellctl export Nic/eth0                     also what would be left out, by its name
   cellctl export --live live.json             from a snapshot of another host
 """
@@ -68,19 +69,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _live(args: argparse.Namespace) -> Live:
-    """The snapshot, or the host now. Raises Unreachable when the network was not seen."""
+    """The snapshot, or the host now. Raises Unreachable when what is asked for was not seen."""
+    from cell_reconciler.cli.exported import needed
     from cell_reconciler.cli.session import open_engine
     from cell_reconciler.cli.snapshot import read
-    from cell_reconciler.model.live import Source
 
     if args.live:
         live = read(args.live, args.host)
     else:
         with open_engine(args, paths=()) as engine:
             live = engine.observe({})
-    gap = live.gap(Source.NETLINK)
-    if gap is not None:
-        raise Unreachable("netlink", gap.reason)
+    for source in needed(args.what):
+        if (gap := live.gap(source)) is not None:
+            raise Unreachable(source.value, gap.reason)
     return live
 
 
@@ -95,7 +96,7 @@ def _stream(found: Export) -> str:
 
 def _header(found: Export) -> list[str]:
     return [
-        f"The network of {found.host} as cellctl export found it. Taking it over changes nothing but marks:",
+        f"{found.host} as cellctl export found it. Taking it over changes nothing but marks:",
         "  cellctl diff -f FILE && cellctl adopt -f FILE",
     ]
 

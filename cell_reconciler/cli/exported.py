@@ -22,7 +22,7 @@ from cell_reconciler.load import Specs, write
 from cell_reconciler.model.change import Change, Plan, Risk, Step
 from cell_reconciler.model.document import ADOPT
 from cell_reconciler.model.key import Key
-from cell_reconciler.model.live import Live
+from cell_reconciler.model.live import Live, Source
 from cell_reconciler.planning import Policy, make_plan
 
 _ROUNDS = 20  # of taking out what is refused; each round takes at least one thing out
@@ -71,6 +71,11 @@ def exportable() -> list[str]:
     return [name for name in KINDS if exporter(kind(name)) is not None]
 
 
+def needed(what: Sequence[str]) -> set[Source]:
+    """The sources without which ``what`` cannot be told: of everything, the network; VMs are told if they are seen."""
+    return {source for text in what for source in kind_by_alias(text.partition("/")[0]).sources} or {Source.NETLINK}
+
+
 def export(what: Sequence[str], live: Live, *, ours: bool = False) -> Export:
     """Documents for ``what`` (kinds, or kind/name; nothing: everything that has a kind). Raises UsageError."""
     keys, everything = selected(what, live, ours=ours)
@@ -104,6 +109,8 @@ def export(what: Sequence[str], live: Live, *, ours: bool = False) -> Export:
         _make_valid(found, live)
     if everything:
         found.general = list(unsaid(live, found.documents.values()))
+        if (gap := live.gap(Source.LIBVIRT)) is not None:
+            found.general.append(f"VMs were not seen: {gap.reason}")
     return found
 
 

@@ -27,6 +27,14 @@ class Domain(msgspec.Struct, frozen=True):
     name: str
 
 
+class Befell(msgspec.Struct, frozen=True):
+    """Something befell a guest that no state of it tells later: the reason of an event, and its text."""
+
+    name: str
+    reason: str
+    text: str
+
+
 class Link(msgspec.Struct, frozen=True):
     """A network interface, its ports or its addresses changed; or routes or rules, by ``netlink.events``' names.
 
@@ -106,5 +114,7 @@ class Finished(msgspec.Struct, frozen=True):
     outcomes: tuple[Outcome, ...]
 
 
-Hint: TypeAlias = Finished | PoolLost | PoolBack | Files | Domain | Link | Filter | Lost | Back | Reload | Stop | Died
+Hint: TypeAlias = (
+    Finished | PoolLost | PoolBack | Files | Domain | Befell | Link | Filter | Lost | Back | Reload | Stop | Died
+)
 Tell: TypeAlias = Callable[[Hint], None]

@@ -23,6 +23,7 @@ from cell_reconciler.converge.engine import Engine, settings_of
 from cell_reconciler.daemon import mapping
 from cell_reconciler.daemon.hints import (
     Back,
+    Befell,
     Died,
     Domain,
     Files,
@@ -78,6 +79,7 @@ class Loop:
         self._notify = notify
         self._options = options
         self.suspect: Callable[[str], None] = lambda _pool: None  # set by the service: asks a pool more often
+        self.suspect_libvirt: Callable[[], None] = lambda: None  # likewise
         self._clock = time.monotonic
         self._random = random.random
         self._loaded: Loaded | None = None
@@ -196,12 +198,16 @@ class Loop:
                 self._stop = hint
             case Died():
                 self._died = hint
-            case Lost() | Back() | PoolLost() | PoolBack():
-                self._hear_source(hint)
+            case Befell() | Lost() | Back() | PoolLost() | PoolBack():
+                self._hear_news(hint)
 
-    def _hear_source(self, hint: Lost | Back | PoolLost | PoolBack) -> None:
+    def _hear_news(self, hint: Befell | Lost | Back | PoolLost | PoolBack) -> None:
         """What went silent is a gap until it answers again, and either is a reason to look at everything."""
         match hint:
+            case Befell(name, reason, text):
+                for key in mapping.of_domain(name, self.loaded.documents):
+                    logger().warning(text, key=str(key))
+                    self._event("Warning", reason, text, key)
             case Lost(source, reason):
                 logger().warning("source lost", source=source.value, reason=reason)
                 self._engine.down[(source, "")] = reason
@@ -308,9 +314,15 @@ class Loop:
         with structlog.contextvars.bound_contextvars(reconcile=self.passes.new_id()):
             gaps = self.passes.look(self.loaded, keys, writing=not self._observe_only(), heard=heard)
         for gap in gaps:
-            if gap.scope and (gap.source, gap.scope) not in self._engine.down:
+            if (gap.source, gap.scope) in self._engine.down:
+                continue
+            if gap.scope:
                 self._engine.down[(gap.source, gap.scope)] = gap.reason
                 self.suspect(gap.scope)
+            elif gap.source == Source.LIBVIRT:  # each look would wait for it in vain, and the network with it
+                logger().warning("source lost", source=gap.source.value, reason=gap.reason)
+                self._engine.down[(gap.source, "")] = gap.reason
+                self.suspect_libvirt()
         if any((gap.source, gap.scope) not in self._engine.down for gap in gaps):
             self._full_due = min(self._full_due, self._clock() + self._gap_delay)
             self._gap_delay = min(GAP_CAP, self._gap_delay * 1.5)
@@ -345,8 +357,8 @@ class Loop:
             self._notify.alive()
             self._fed = now
 
-    def _event(self, kind: str, reason: str, message: str) -> None:
+    def _event(self, kind: str, reason: str, message: str, key: Key | None = None) -> None:
         with contextlib.suppress(OSError):  # a full disk: the log has it
             self._engine.status.add_events(
-                [Event(time=self.passes.moment(), type=kind, reason=reason, message=message)]
+                [Event(time=self.passes.moment(), type=kind, reason=reason, message=message, key=key)]
             )

@@ -4,6 +4,7 @@ Rule 1: a key belongs to one job at a time; whatever is planned for it meanwhile
 Rule 2: a key that failed is not touched before its backoff is over, unless its spec changes.
 Rule 3: what only waits (for a dependency, for another key) is looked at again whenever a job did something.
 Rule 4: deletions start only when nothing else is at work.
+Rule 5: what goes down by itself is started again at once, and then after longer and longer.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Gap, Live
 from cell_reconciler.status.records import ResourceStatus, SuspensionRecord
 
+CRASH_FIRST = 10.0  # seconds from a restart until the next one, twice as long each time, at most the cap of backoff
+CALM = 600.0  # seconds that it has to run for its crashes to be forgotten
 VERIFY = 0.05  # seconds from the end of a job to the look at its keys: its own events come within that time
 
 
@@ -45,6 +48,7 @@ class Passes:
         self._clock = clock
         self._queue = WorkQueue()
         self._backoff = Backoff(jitter)
+        self._crashes = Backoff(jitter, CRASH_FIRST)
         self._fighting = Fighting()
         self._writers = Writers()
         self.jobs: set[Job] = set()
@@ -66,6 +70,7 @@ class Passes:
     def renew(self, key: Key, now: float) -> None:
         """Its spec changed: whatever was before does not count any more."""
         self._backoff.reset(key)
+        self._crashes.reset(key)
         self._fighting.resume(key)
         self._engine.fighting.pop(key, None)
         self._queue.add(key, now)
@@ -76,6 +81,7 @@ class Passes:
         for key in gone:
             self._queue.drop(key)
             self._backoff.reset(key)
+            self._crashes.reset(key)
             self._fighting.resume(key)
             self._engine.fighting.pop(key, None)
             self._applied.pop(key, None)
@@ -196,10 +202,13 @@ class Passes:
         now = self._clock()
         theirs = {key for job in self.jobs for key in job.keys}
 
+        crashed = {c.key for c in plan.changes if c.cause == Cause.CRASH and self._crashes.not_before(c.key) > now}
+
         def hold(key: Key) -> bool:
-            return key in theirs or self._backoff.not_before(key) > now
+            return key in theirs or key in crashed or self._backoff.not_before(key) > now
 
         parts = split(plan, hold)
+        self._put_off(loaded, live, plan, crashed - theirs)
         for key in parts.held:
             if key not in theirs and self._backoff.not_before(key) <= now:
                 self._waiting.add(key)
@@ -218,6 +227,18 @@ class Passes:
             self._write(loaded, live, part, (), executed=False)
         self._write(loaded, live, parts.still, ())
         self._waiting |= {c.key for c in parts.still.changes if any(r.waiting for r in c.refused)}
+
+    def _put_off(self, loaded: Loaded, live: Live, plan: Plan, keys: Collection[Key]) -> None:
+        """What crashes again and again is started later; it is said until when."""
+        if not keys:
+            return
+        changes = tuple(change for change in plan.changes if change.key in keys)
+        part = msgspec.structs.replace(plan, changes=changes, steps=(), edges=(), unknown={}, foreign=())
+        self._write(loaded, live, part, (), executed=False)
+        for key in keys:
+            due = self._crashes.not_before(key)
+            self._queue.add(key, due)
+            self._show_retry(key, due - self._clock())
 
     def _write(
         self,
@@ -282,7 +303,15 @@ class Passes:
             self.nudge(now + VERIFY)
 
     def _count_repair(self, change: Change, loaded: Loaded, now: float) -> None:
-        """A repair of drift, or the same spec applied once more, counts towards giving up."""
+        """A repair of drift, or the same spec applied once more, counts towards giving up.
+
+        A restart after a crash does not: it counts towards waiting longer.
+        """
+        if change.cause == Cause.CRASH:
+            if now - self._crashes.not_before(change.key) > CALM:
+                self._crashes.reset(change.key)
+            self._crashes.failed(change.key, now)
+            return
         document = loaded.documents.get(change.key)
         if document is None:
             return

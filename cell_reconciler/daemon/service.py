@@ -19,7 +19,7 @@ from cell_reconciler.daemon.hints import Files, Hint, Reload, Stop, Tell
 from cell_reconciler.daemon.logs import logger
 from cell_reconciler.daemon.loop import Loop, Options
 from cell_reconciler.daemon.notify import Notify
-from cell_reconciler.daemon.triggers_libvirt import LibvirtTrigger
+from cell_reconciler.daemon.triggers_libvirt import LibvirtTrigger, PulseTrigger
 from cell_reconciler.daemon.triggers_netlink import NetlinkTrigger
 from cell_reconciler.daemon.triggers_nftables import FilterTrigger
 from cell_reconciler.daemon.triggers_pools import PoolTrigger
@@ -57,6 +57,7 @@ def run(engine: Engine, options: Options) -> int:
 
 
 def _start(crew: Crew, workers: Workers, loop: Loop, engine: Engine, tell: Tell, options: Options) -> None:
+    engine.doors.progress = workers.progress
     for number in range(WORKERS):
         crew.start(f"worker-{number + 1}", workers.run, workers.stop)
     if options.once:
@@ -72,6 +73,9 @@ def _start(crew: Crew, workers: Workers, loop: Loop, engine: Engine, tell: Tell,
     crew.start("nftables", nftables.run, nftables.stop)
     libvirt = LibvirtTrigger(engine.doors.libvirt, tell)
     crew.start("libvirt", libvirt.run, libvirt.stop)
+    pulse = PulseTrigger(engine.doors.libvirt.pulse, tell)
+    crew.start("pulse", pulse.run, pulse.stop)
+    loop.suspect_libvirt = pulse.suspect
     pools = PoolTrigger(engine.doors, lambda: mapping.pools(loop.documents), tell)
     crew.start("pools", pools.run, pools.stop)
     loop.suspect = pools.suspect

@@ -30,6 +30,7 @@ class Workers:
         self._tell = tell
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._running: dict[str, float] = {}  # thread → since when it is at its job
+        self._further = 0.0  # when a step that takes long last said how far it is
 
     def submit(self, job: Job) -> None:
         """The job is done as soon as a thread is free."""
@@ -48,11 +49,16 @@ class Workers:
                 self._tell(self._do(job))
             self._running.pop(me, None)
 
+    def progress(self, text: str) -> None:
+        """Hears how far a step is that takes long: what tells so does not hang."""
+        self._further = time.monotonic()
+        logger().info(text)
+
     @property
     def hung(self) -> bool:
-        """True when every worker is at its job for longer than any job may take."""
-        oldest = sorted(self._running.values())
-        return len(oldest) >= WORKERS and time.monotonic() - oldest[-1] > STUCK
+        """True when every worker is at its job for longer than any job may take, and none comes further."""
+        since = sorted(self._running.values())
+        return len(since) >= WORKERS and time.monotonic() - max(since[-1], self._further) > STUCK
 
     def _do(self, job: Job) -> Finished:
         try:

@@ -19,12 +19,14 @@ from cell_reconciler.drivers import ceph_creation as creation
 from cell_reconciler.drivers.ceph_cluster import LIMIT, Cluster, libraries
 from cell_reconciler.drivers.ceph_headers import Header, read_headers, string, unstring
 from cell_reconciler.drivers.doors import Writes
+from cell_reconciler.drivers.pool_progress import Meter, Tell, unheard
 from cell_reconciler.drivers.pool_record import Record, is_ours
 from cell_reconciler.errors import Refused, StepFailed, Transient
 from cell_reconciler.model.live import Image, Pool
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.storage import PoolTarget
+from cell_reconciler.model.storage import Origin, PoolTarget
 
+SILENCE = LIMIT  # while data are copied, as long as none come
 REMOVAL = 3600.0  # deleting the objects of a large image takes its time; each operation has its own timeout
 
 
@@ -40,7 +42,7 @@ class CephDoor:
         self._target = target
         self._writes = writes
         self._cluster = Cluster(target)
-        self._creating = threading.Lock()  # a host has one temporary name for a volume
+        self._creating: dict[str, threading.Lock] = {}  # by volume: a host has one temporary name for it
 
     def secret(self) -> bytes:
         """The cephx key as libvirt's secret holds it: raw. Never to be logged. Raises Unreachable."""
@@ -71,12 +73,27 @@ class CephDoor:
     def delete_pool(self) -> None:
         raise Refused(f"Ceph pool {self._target.place} is never deleted from a host", "ask the cluster's administrator")
 
-    def create(self, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
-        def work(ioctx: Any) -> None:
-            with self._creating:
-                self._create(ioctx, name, size, mark, notes)
+    def create(
+        self,
+        name: str,
+        size: int,
+        mark: Mark,
+        notes: Mapping[str, str] | None = None,
+        *,
+        origin: Origin | None = None,
+        tell: Tell = unheard,
+    ) -> None:
+        order = creation.Order(name=name, size=size, mark=mark, notes=notes, origin=origin)
+        meter = Meter(f"volume {name}", tell)
 
-        self._on_pool(work)
+        def work(ioctx: Any) -> None:
+            with self._creating.setdefault(name, threading.Lock()):
+                self._create(ioctx, order, meter)
+
+        if origin is None:
+            self._on_pool(work)
+        else:
+            self._on_pool(work, SILENCE, meter.alive)
 
     def set_mark(self, name: str, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
         def work(ioctx: Any) -> None:
@@ -158,7 +175,7 @@ class CephDoor:
             name=name,
             size=header.size,
             mark=record.mark if record else None,
-            detail={"id": identity} | (record.notes if record else {}),
+            detail={"id": identity, "features": header.features} | (record.notes if record else {}),
         )
 
     def _image(self, ioctx: Any, name: str) -> Image | None:
@@ -171,15 +188,16 @@ class CephDoor:
         header = read_headers(ioctx, [identity], rados.OSError).get(identity)
         return self._facts(name, identity, header) if header else None
 
-    def _create(self, ioctx: Any, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None) -> None:
+    def _create(self, ioctx: Any, order: creation.Order, meter: Meter) -> None:
         rados, rbd = libraries(self._cluster.source)
+        name, mark = order.name, order.mark
         if creation.leftover(ioctx, name, rados):
             self._writes.add("rbd.clean")
-            creation.clean(ioctx, name, rados, rbd)
+            creation.clean(ioctx, name, meter, rados, rbd)
         have = self._image(ioctx, name)
         if have is None:
             self._writes.add("rbd.create")
-            if creation.make(ioctx, name, size, mark, notes, rbd):
+            if creation.make(ioctx, order, meter, rbd):
                 return
             have = self._image(ioctx, name)  # another host that shares the pool was faster
         held = Mark.parse(have.mark) if have is not None and is_ours(have) else None
@@ -212,7 +230,9 @@ class CephDoor:
     def _path(self, name: str) -> str:
         return f"{self._target.place}/{name}"
 
-    def _on_pool(self, work: Callable[[Any], None], seconds: float = LIMIT) -> None:
+    def _on_pool(
+        self, work: Callable[[Any], None], seconds: float = LIMIT, sign: Callable[[], float] | None = None
+    ) -> None:
         """``work(ioctx)``. Raises Refused for a pool that does not exist."""
 
         def run(handle: Any) -> None:
@@ -221,7 +241,7 @@ class CephDoor:
                     return work(ioctx)
             raise Refused(f"Ceph pool {self._target.place} does not exist", how_to_make(self._target))
 
-        return self._cluster.call(run, seconds)
+        return self._cluster.call(run, seconds, sign)
 
     @contextmanager
     def _ioctx(self, handle: Any) -> Iterator[Any]:

@@ -53,12 +53,17 @@ class Cluster:
         self._target = target
         self.source = f"Ceph pool {target.place} ({','.join(target.monitors)})"
         self._deadline = Deadline(self.source)
+        self._filling = Deadline(f"{self.source}, or what a volume is made from,")
         self._lock = threading.Lock()
         self._current: _Connection | None = None
 
-    def call(self, work: Callable[[Any], T], seconds: float = LIMIT) -> T:
-        """``work(handle)`` with a connected ``rados.Rados``. Raises Unreachable, or what ``work`` raises of ours."""
-        return self._deadline.call(lambda: self._translated(work), seconds)
+    def call(self, work: Callable[[Any], T], seconds: float = LIMIT, sign: Callable[[], float] | None = None) -> T:
+        """``work(handle)`` with a connected ``rados.Rados``. Raises Unreachable, or what ``work`` raises of ours.
+
+        ``sign`` as of ``Deadline.call``: of work that reads from elsewhere too. When that hangs, the pool does not.
+        """
+        deadline = self._deadline if sign is None else self._filling
+        return deadline.call(lambda: self._translated(work), seconds, sign)
 
     def secret(self) -> str:
         """The cephx key in base64, from its file. Raises Unreachable; the message never holds the content."""

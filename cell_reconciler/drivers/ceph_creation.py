@@ -1,7 +1,7 @@
 """How an RBD image comes into being with its mark, whatever kills us on the way.
 
-It is made under a temporary name that says which host makes it, gets its mark, and then its name: RBD's rename never
-replaces. What a killed creation left is taken away by the next one of the same volume on the same host.
+It is made under a temporary name that says which host makes it, gets its data and its mark, and then its name: RBD's
+rename never replaces. What a killed creation left is taken away by the next one of the same volume on the same host.
 """
 
 from __future__ import annotations
@@ -11,9 +11,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from cell_reconciler.drivers.ceph_headers import MARK, unstring
+from cell_reconciler.drivers.pool_progress import Meter
 from cell_reconciler.drivers.pool_record import Record
+from cell_reconciler.drivers.volume_import import blocks, too_large
+from cell_reconciler.errors import CellError, Refused, StepFailed, Transient
 from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.storage import Clone, Import, Origin
 
 TEMPORARY = ".cell-tmp."
 
@@ -23,18 +29,67 @@ def temporary(name: str) -> str:
     return f"{TEMPORARY}{os.uname().nodename}.{name}"
 
 
-def make(ioctx: Any, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None, rbd: Any) -> bool:
-    """A new image with its mark. False, and nothing made, when somebody took the name meanwhile."""
-    draft = temporary(name)
-    rbd.RBD().create(ioctx, draft, size, old_format=False)
-    with rbd.Image(ioctx, draft) as image:
-        write_mark(image, mark, notes)
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be made: see ``pools.PoolDoor.create``."""
+
+    name: str
+    size: int
+    mark: Mark
+    notes: Mapping[str, str] | None
+    origin: Origin | None
+
+
+def make(ioctx: Any, order: Order, meter: Meter, rbd: Any) -> bool:
+    """A new image with its data and its mark. False, and nothing made, when somebody took the name meanwhile."""
+    draft = temporary(order.name)
+    if isinstance(order.origin, Clone):
+        _clone(ioctx, draft, order.origin, order.size, rbd)
+    else:
+        rbd.RBD().create(ioctx, draft, order.size, old_format=False)
     try:
-        rbd.RBD().rename(ioctx, draft, name)
+        with rbd.Image(ioctx, draft) as image:
+            _fill(image, order, meter)
+            write_mark(image, order.mark, order.notes)
+    except CellError:  # of the source: Ceph answers. What fails in Ceph itself is left to the next creation
+        rbd.RBD().remove(ioctx, draft, on_progress=meter.objects)
+        raise
+    try:
+        rbd.RBD().rename(ioctx, draft, order.name)
     except rbd.ImageExists:
-        rbd.RBD().remove(ioctx, draft)
+        rbd.RBD().remove(ioctx, draft, on_progress=meter.objects)
         return False
     return True
+
+
+def _clone(ioctx: Any, draft: str, origin: Clone, size: int, rbd: Any) -> None:
+    place = f"{origin.image}@{origin.snapshot}"
+    try:
+        with rbd.Image(ioctx, origin.image, snapshot=origin.snapshot, read_only=True) as parent:
+            have, protected = parent.size(), parent.is_protected_snap(origin.snapshot)
+    except rbd.ImageNotFound as error:
+        raise StepFailed(f"{place} does not exist", f"make it with `rbd snap create POOL/{place}`") from error
+    if have > size:
+        raise too_large(place, have, size)
+    try:
+        rbd.RBD().clone(ioctx, origin.image, origin.snapshot, ioctx, draft)
+    except rbd.InvalidArgument as error:
+        if protected:
+            raise Refused(f"{place} cannot be cloned: {error}", "the image needs the feature layering") from error
+        advice = f"protect it: `rbd snap protect POOL/{place}`; or `ceph osd set-require-min-compat-client mimic`"
+        raise Refused(f"{place} is not protected, and this cluster clones protected snapshots only", advice) from error
+
+
+def _fill(image: Any, order: Order, meter: Meter) -> None:
+    origin = order.origin
+    if isinstance(origin, Import):
+        for offset, data in blocks(origin, order.size, meter):
+            image.write(data, offset)
+        image.flush()
+    elif origin is not None:
+        if image.size() < order.size:
+            image.resize(order.size, allow_shrink=False)
+        if origin.flatten:
+            image.flatten(on_progress=meter.objects)
 
 
 def write_mark(image: Any, mark: Mark, notes: Mapping[str, str] | None) -> None:
@@ -56,8 +111,8 @@ def leftover(ioctx: Any, name: str, rados: Any) -> bool:
     return True
 
 
-def clean(ioctx: Any, name: str, rados: Any, rbd: Any) -> None:
-    """Take away what it left, and nothing else.
+def clean(ioctx: Any, name: str, meter: Meter, rados: Any, rbd: Any) -> None:
+    """Take away what it left, and nothing else. Raises Transient while it is still open.
 
     A rename writes the new id object, then the directory, then deletes the old id object. So the directory decides:
     only while it calls the image by the temporary name, the data and the new id object are a leftover.
@@ -73,4 +128,8 @@ def clean(ioctx: Any, name: str, rados: Any, rbd: Any) -> None:
     with suppress(rados.ObjectNotFound):
         if ioctx.read(f"rbd_id.{name}") == identity:
             ioctx.remove_object(f"rbd_id.{name}")
-    rbd.RBD().remove(ioctx, draft)
+    try:
+        rbd.RBD().remove(ioctx, draft, on_progress=meter.objects)
+    except rbd.ImageBusy as error:
+        advice = "another run makes it, or died: the watch of a client that died ends after 30 s"
+        raise Transient(f"volume {name} is being made", advice) from error

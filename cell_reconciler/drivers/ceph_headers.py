@@ -1,14 +1,14 @@
-"""Facts of many RBD images without opening one: object class calls on their header objects, many in flight.
+"""Facts of many RBD images without opening one: keys of their header objects, one read each, many in flight.
 
-Opening an image costs several round trips one after the other (3.6 ms against 0.05 ms). The encodings are those of
-Ceph's class ``rbd`` (get_size, metadata_get, dir_get_name): little endian, strings with a 32 bit length before them.
+Opening an image costs several round trips one after the other (3.6 ms against 0.03 ms). The keys are those of Ceph's
+class ``rbd`` (cls_rbd.cc: size, features, metadata_*), and the encodings too: little endian, strings with a 32 bit
+length before them. One read of three keys takes a third of the time of a call of the class for each.
 """
 
 from __future__ import annotations
 
 import errno
 import struct
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,14 +17,15 @@ import msgspec
 MARK = "cell/mark"  # our image-meta
 IN_FLIGHT = 256
 
-_HEAD = struct.pack("<Q", 2**64 - 2)  # CEPH_NOSNAP: the image itself, not a snapshot of it
-_LENGTH = 4096  # of an answer; our records are far below
+_META = f"metadata_{MARK}"
+_KEYS = ("size", "features", _META)
 
 
 class Header(msgspec.Struct, frozen=True):
-    """Size in bytes, and our image-meta as it stands (None: there is none)."""
+    """Size in bytes, RBD_FEATURE_* bits, and our image-meta as it stands (None: there is none)."""
 
     size: int
+    features: int
     mark: bytes | None
 
 
@@ -44,56 +45,45 @@ def read_headers(ioctx: Any, ids: Iterable[str], error: Callable[..., Exception]
     """Headers by image id; an image that is deleted meanwhile is left out.
 
     Raises ``error(message, errno=…)`` (``rados.OSError``) for the first operation that fails otherwise; whatever is
-    in flight has come back by then.
+    in flight has come back by then: each operation ends by itself, at the latest with librados' timeout.
     """
-    reader = _Reader(ioctx)
-    for image in ids:
-        reader.ask(image, "get_size", _HEAD)
-        reader.ask(image, "metadata_get", string(MARK))
-        if reader.failed:
-            break
-    reader.drain()
-    if reader.failed:
-        raise error(f"reading image headers failed: {errno.errorcode.get(reader.failed)}", errno=reader.failed)
-    return {
-        image: Header(struct.unpack("<BQ", data[:9])[1], _mark(reader.answers.get((image, "metadata_get"))))
-        for (image, method), data in reader.answers.items()
-        if method == "get_size"
-    }
+    reads: list[_Read] = []
+    failed = 0
+    try:
+        for image in ids:
+            if len(reads) >= IN_FLIGHT and (failed := reads[-IN_FLIGHT].failure()):
+                break
+            reads.append(_Read(ioctx, image))
+        for read in reads:
+            failed = read.failure() or failed
+        if failed:
+            raise error(f"reading image headers failed: {errno.errorcode.get(failed)}", errno=failed)
+        return {read.image: header for read in reads if (header := read.header()) is not None}
+    finally:
+        for read in reads:
+            read.failure()  # so that none is on its way when it is released
+            ioctx.release_read_op(read.operation)
 
 
-def _mark(data: bytes | None) -> bytes | None:
-    return None if data is None else unstring(data)
+class _Read:
+    """One operation on its way. Nobody is called back: a callback of Python for each costs more than the read."""
 
+    def __init__(self, ioctx: Any, image: str) -> None:
+        self.image = image
+        self.operation = ioctx.create_read_op()
+        self._answer, _ = ioctx.get_omap_vals_by_keys(self.operation, _KEYS)
+        self._completion = ioctx.operate_aio_read_op(self.operation, f"rbd_header.{image}")
 
-class _Reader:
-    """Keeps up to ``IN_FLIGHT`` operations on their way. Answers arrive in a thread of librados."""
+    def failure(self) -> int:
+        """Waits for the end. The errno, 0 when it succeeded or there is no such object."""
+        self._completion.wait_for_complete()
+        result: int = self._completion.get_return_value()
+        return -result if result < 0 and result != -errno.ENOENT else 0
 
-    def __init__(self, ioctx: Any) -> None:
-        self._ioctx = ioctx
-        self._room = threading.Semaphore(IN_FLIGHT)
-        self._pending: set[Any] = set()
-        self.answers: dict[tuple[str, str], bytes] = {}
-        self.failed = 0  # errno of the first failure
-
-    def ask(self, image: str, method: str, data: bytes) -> None:
-        self._room.acquire()
-
-        def answer(completion: Any, out: bytes | None) -> None:
-            result = completion.get_return_value()
-            if result >= 0:
-                self.answers[image, method] = out or b""
-            elif result != -errno.ENOENT:
-                self.failed = self.failed or -result
-            self._room.release()
-
-        try:
-            self._ioctx.aio_execute(f"rbd_header.{image}", "rbd", method, data, _LENGTH, answer)
-        except BaseException:
-            self._room.release()
-            raise
-
-    def drain(self) -> None:
-        """Wait until nothing is in flight; each operation ends by itself, at the latest with librados' timeout."""
-        for _ in range(IN_FLIGHT):
-            self._room.acquire()
+    def header(self) -> Header | None:
+        """None for an object that is gone, or half gone."""
+        found = dict(self._answer)
+        if "size" not in found or "features" not in found:
+            return None
+        (size,), (features,) = (struct.unpack("<Q", found[key]) for key in ("size", "features"))
+        return Header(size, features, found.get(_META))

@@ -18,20 +18,23 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
+from cell_reconciler.drivers import directory_creation as creation
 from cell_reconciler.drivers import directory_files as files
 from cell_reconciler.drivers.directory_files import CELL, SUFFIX, opened
 from cell_reconciler.drivers.doors import Writes
 from cell_reconciler.drivers.pool_deadline import Deadline
+from cell_reconciler.drivers.pool_progress import Meter, Tell, unheard
 from cell_reconciler.drivers.pool_record import Record, is_ours
 from cell_reconciler.errors import Refused, StepFailed, Transient, Unreachable
 from cell_reconciler.model.live import Image, Pool
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.storage import PoolTarget
+from cell_reconciler.model.storage import Origin, PoolTarget
 
 SECONDS = 10.0  # a directory that takes longer (NFS without its server) is unreachable
+SILENCE = 60.0  # while data are copied, as long as none come
 
 _POOL = ".pool.json"
 _NO_VOLUME = (errno.ENOENT, errno.ELOOP, errno.ENXIO)  # none, a symbolic link, a socket
@@ -53,6 +56,7 @@ class DirectoryDoor:
         self._writes = writes
         self._source = f"directory {target.path}"
         self._deadline = Deadline(self._source)
+        self._filling = Deadline(f"{self._source}, or what a volume is made from,")
 
     def observe(self) -> tuple[Pool, tuple[Image, ...]]:
         return self._reading(self._observe)
@@ -85,8 +89,21 @@ class DirectoryDoor:
     def delete_pool(self) -> None:
         self._writing(self._delete_pool)
 
-    def create(self, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
-        self._writing(lambda: self._create(name, size, mark, notes))
+    def create(
+        self,
+        name: str,
+        size: int,
+        mark: Mark,
+        notes: Mapping[str, str] | None = None,
+        *,
+        origin: Origin | None = None,
+        tell: Tell = unheard,
+    ) -> None:
+        if origin is None:
+            self._writing(lambda: self._create(name, size, mark, notes))
+            return
+        meter = Meter(f"volume {name}", tell)
+        self._writing(lambda: self._create_from(origin, name, size, mark, notes, meter), meter.alive)
 
     def set_mark(self, name: str, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
         def work() -> None:
@@ -223,27 +240,51 @@ class DirectoryDoor:
 
     def _create(self, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None) -> None:
         with self._locked() as (root, cell):
-            have = self._image(root, cell, name)
-            files.unlink(cell, f"{name}.tmp")  # of a run that was killed; if it has its name, the data stays
-            if have is None and self._make(root, cell, name, size, mark, notes):
+            creation.clear(cell, name)
+            if self._taken(root, cell, name, mark):
                 return
-            held = Mark.parse(have.mark) if have is not None and is_ours(have) else None
-            if held is None or held.owner != mark.owner:
-                advice = f"to take it over, annotate {mark.owner} with cell/adopt, or choose another name"
-                raise Refused(f"{self._path(name)} exists and is not ours", advice)
+            self._writes.add("directory.create")
+            with creation.draft(cell, name) as fd:
+                os.ftruncate(fd, size)
+                os.fsync(fd)
+                self._finish(root, cell, name, fd, mark, notes)
 
-    def _make(self, root: int, cell: int, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None) -> bool:
-        """False when somebody else took the name meanwhile."""
-        self._writes.add("directory.create")
-        with opened(cell, f"{name}.tmp", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600) as fd:
-            os.ftruncate(fd, size)
-            os.fsync(fd)
-            files.write(cell, f"{name}.json", Record.make(mark, files.identity(fd), notes))
-        made = files.give_name(cell, f"{name}.tmp", root, name + SUFFIX)
-        files.unlink(cell, f"{name}.tmp")  # where the name was taken
+    def _create_from(
+        self, origin: Origin, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None, meter: Meter
+    ) -> None:
+        """The draft is held until its end, the pool only at both ends: others use it while the data come."""
+        with ExitStack() as held:
+            with self._locked() as (root, cell):
+                creation.clear(cell, name)
+                if self._taken(root, cell, name, mark):
+                    return
+                self._writes.add("directory.create")
+                fd = held.enter_context(creation.draft(cell, name))
+            with files.pool_directory(self._target.path) as (root, _):
+                creation.fill(fd, root, size, origin, meter)
+            with self._locked() as (root, cell):
+                if not self._taken(root, cell, name, mark):
+                    self._finish(root, cell, name, fd, mark, notes)
+
+    def _finish(self, root: int, cell: int, name: str, fd: int, mark: Mark, notes: Mapping[str, str] | None) -> None:
+        """Mark and name of a draft whose data are on disk."""
+        files.write(cell, f"{name}.json", Record.make(mark, files.identity(fd), notes))
+        given = files.give_name(cell, f"{name}.tmp", root, name + SUFFIX)
+        if not given and not self._taken(root, cell, name, mark):  # by somebody who does not ask for the lock
+            raise Refused(f"{self._path(name)} is there and is no volume", "move it away, or choose another name")
         os.fsync(root)
         os.fsync(cell)
-        return made
+
+    def _taken(self, root: int, cell: int, name: str, mark: Mark) -> bool:
+        """Is there such a volume already? Raises Refused when it is not ours."""
+        have = self._image(root, cell, name)
+        if have is None:
+            return False
+        held = Mark.parse(have.mark) if is_ours(have) else None
+        if held is None or held.owner != mark.owner:
+            advice = f"to take it over, annotate {mark.owner} with cell/adopt, or choose another name"
+            raise Refused(f"{self._path(name)} exists and is not ours", advice)
+        return True
 
     def _may_go(self, root: int, cell: int, name: str) -> bool:
         """False when it is gone already. Raises Refused for a foreign file, Transient while it is open."""
@@ -278,8 +319,11 @@ class DirectoryDoor:
         except OSError as error:
             raise Unreachable(self._source, error.strerror or str(error)) from error
 
-    def _writing(self, work: Callable[[], T]) -> T:
+    def _writing(self, work: Callable[[], T], sign: Callable[[], float] | None = None) -> T:
+        """``sign`` as of ``Deadline.call``: of work that reads from elsewhere too. If that hangs, the pool does not."""
         try:
+            if sign is not None:
+                return self._filling.call(work, SILENCE, sign)
             return self._deadline.call(work, SECONDS)
         except OSError as error:
             reason = error.strerror or str(error)

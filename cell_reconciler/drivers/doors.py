@@ -7,6 +7,7 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from cell_reconciler.drivers.pool_progress import Tell, unheard
 from cell_reconciler.model.storage import PoolTarget
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Doors:
     def __init__(self, libvirt_uri: str = "qemu:///system") -> None:
         self.libvirt_uri = libvirt_uri
         self.writes = Writes()
+        self.progress: Tell = unheard  # who is told how far a step that takes long has come
         self._pools: dict[PoolTarget, PoolDoor] = {}
         self._lock = threading.RLock()
 

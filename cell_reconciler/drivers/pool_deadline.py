@@ -25,8 +25,11 @@ class Deadline:
         self._lock = threading.Lock()
         self._hung: list[tuple[threading.Thread, float]] = []
 
-    def call(self, work: Callable[[], T], seconds: float) -> T:
-        """The result of ``work``, or what it raised. Raises Unreachable after ``seconds``, or while one hangs."""
+    def call(self, work: Callable[[], T], seconds: float, sign: Callable[[], float] | None = None) -> T:
+        """The result of ``work``, or what it raised. Raises Unreachable after ``seconds``, or while one hangs.
+
+        ``sign`` says when (``time.monotonic``) the work last gave a sign of life: the seconds count from then.
+        """
         self._refuse_while_hung()
         answer: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
@@ -37,13 +40,19 @@ class Deadline:
                 answer.put((None, error))
 
         thread = threading.Thread(target=run, name=f"deadline {self.source}", daemon=True)
+        since = time.monotonic()
         thread.start()
-        try:
-            result, error = answer.get(timeout=seconds)
-        except Empty:
-            with self._lock:
-                self._hung.append((thread, time.monotonic()))
-            raise Unreachable(self.source, f"no answer within {seconds:g} s") from None
+        while True:
+            try:
+                result, error = answer.get(timeout=max(since + seconds - time.monotonic(), 0))
+                break
+            except Empty:
+                if sign is not None and sign() > since:
+                    since = sign()
+                    continue
+                with self._lock:
+                    self._hung.append((thread, time.monotonic()))
+                raise Unreachable(self.source, f"no answer within {seconds:g} s") from None
         if error is not None:
             raise error
         return result  # type: ignore[no-any-return]  # put there by run() above

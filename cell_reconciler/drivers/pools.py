@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from cell_reconciler.drivers.doors import Writes
+from cell_reconciler.drivers.pool_progress import Tell, unheard
 from cell_reconciler.errors import UsageError
 from cell_reconciler.model.live import Image, Pool
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.storage import PoolTarget
+from cell_reconciler.model.storage import Origin, PoolTarget
 
 BACKENDS = {
     "rbd": "cell_reconciler.drivers.ceph",
@@ -36,8 +37,22 @@ class PoolDoor(Protocol):
     def delete_pool(self) -> None:
         """Remove the empty place that we made; Refused when something is in it."""
 
-    def create(self, name: str, size: int, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
-        """A sparse RAW image that carries the mark from the moment it is visible under its name.
+    def create(
+        self,
+        name: str,
+        size: int,
+        mark: Mark,
+        notes: Mapping[str, str] | None = None,
+        *,
+        origin: Origin | None = None,
+        tell: Tell = unheard,
+    ) -> None:
+        """A sparse RAW image that carries the mark, and all its data, from the moment it has its name.
+
+        ``origin``: where the data come from (None: zeros); ``tell`` hears how far they are. When that fails nothing
+        of the name is left, and what a killed creation left under another one goes with the next creation. Refused
+        when the origin is larger than ``size``, or is not what its checksum says; StepFailed when it is not there;
+        Transient while somebody writes to it, or makes the volume.
 
         ``notes`` are kept beside the mark and come back in ``Image.detail`` (what must be known of the volume when
         its document is gone). Idempotent for an image that carries the same owner; Refused when a foreign one has

@@ -46,6 +46,7 @@ class Verb(StrEnum):
 class Cause(StrEnum):
     SPEC = "spec"  # a document changed
     DRIFT = "drift"  # somebody else changed the object
+    CRASH = "crash"  # it went down by itself, and is started again
     PRUNE = "prune"  # no document declares it any more
 
 

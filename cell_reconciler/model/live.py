@@ -38,7 +38,10 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     active: str | None  # None: not running
     autostart: bool = False
     managed_save: bool = False
-    reason: str = ""  # why it is shut off or crashed: shutdown, destroyed, failed, unknown …: libvirt's words
+    snapshots: bool = False  # libvirt keeps snapshots of it
+    reason: str = ""  # why it is shut off, crashed or paused: shutdown, destroyed, failed, io-error …: libvirt's words
+    silent: str = ""  # since when its QEMU does not answer (RFC 3339), as far as it was asked: only ``run`` asks
+    job: str = ""  # the job of libvirt under way on it, as far as it was asked: migration, backup, snapshot …
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True):

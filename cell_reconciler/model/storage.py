@@ -30,6 +30,30 @@ class PoolTarget(msgspec.Struct, frozen=True, kw_only=True):
         return self.path
 
 
+class Clone(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Data of a new volume: those of another image of its pool."""
+
+    image: str
+    snapshot: str = ""  # rbd: which one; a directory has none
+    flatten: bool = False  # rbd: copy what the clone shares with the snapshot, so that it stands alone
+
+
+class Import(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Data of a new volume: a RAW image from outside its pool. One of ``path`` and ``url``."""
+
+    sha256: str  # of the whole content, in hexadecimal digits
+    path: str = ""
+    url: str = ""
+
+    @property
+    def place(self) -> str:
+        """For people."""
+        return self.path or self.url
+
+
+Origin = Clone | Import
+
+
 class DiskSource(msgspec.Struct, frozen=True, kw_only=True):
     """What a domain's ``<disk>`` needs to open a volume."""
 

@@ -101,7 +101,7 @@ def _unknown(document: Document, world: World) -> str:
 def _change(document: Document, have: Observed | None, world: World) -> Change:
     change = kind(document.key.kind).plan(document, have, world)
     drift = have is not None and have.mark is not None and have.mark.digest == spec_digest(document.spec)
-    cause = Cause.DRIFT if drift and change.fields else change.cause
+    cause = Cause.DRIFT if drift and change.fields and change.cause != Cause.CRASH else change.cause
     return msgspec.structs.replace(change, cause=cause, position=document.position, derived_from=document.derived_from)
 
 

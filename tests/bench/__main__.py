@@ -6,20 +6,36 @@ import sys
 
 from cell_reconciler.lab import Lab
 from tests.bench import offline
+from tests.bench.images import images
 from tests.bench.measure import compiled
 from tests.bench.network import network
 from tests.conftest import ROOT
 
 
-def on_host() -> None:
+def in_lab(module: str) -> None:
     with Lab.up(name="bench", kernel="namespace") as lab:
-        argv = [sys.executable, "-m", "tests.bench.on_host", str(lab.share / "specs")]
+        argv = [sys.executable, "-m", f"tests.bench.{module}", str(lab.share / "specs")]
         code = lab.popen(argv).wait()
         if code:
             raise SystemExit(code)
 
 
-BENCHES = {"startup": offline.startup, "specs": offline.specs, "host": on_host, "network": network}
+def on_host() -> None:
+    in_lab("on_host")
+
+
+def vms() -> None:
+    in_lab("vms")
+
+
+BENCHES = {
+    "startup": offline.startup,
+    "specs": offline.specs,
+    "host": on_host,
+    "vms": vms,
+    "images": images,
+    "network": network,
+}
 
 
 def main(names: list[str]) -> int:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cell_reconciler.cli import exits
-from cell_reconciler.cli.exported import export, notes
+from cell_reconciler.cli.exported import export, needed, notes
 from cell_reconciler.cli.main import main
 from cell_reconciler.cli.snapshot import to_json
 from cell_reconciler.errors import UsageError
@@ -114,8 +114,8 @@ def test_a_kind_or_one_object(host: Live) -> None:
     assert list(specs(host, "br", "Bond/bond0")) == ["Bond/bond0", "Bridge/br-int", "Bridge/br20"]
     with pytest.raises(UsageError, match="there is no Bridge/br9"):
         export(["Bridge/br9"], host)
-    with pytest.raises(UsageError, match="VirtualMachine cannot be exported yet"):
-        export(["vm"], host)
+    with pytest.raises(UsageError, match="Volume cannot be exported yet"):
+        export(["volume"], host)
 
 
 def test_ours_only_when_asked_for() -> None:
@@ -242,7 +242,7 @@ def site(tmp_path: Path, host: Live, capsys: pytest.CaptureFixture[str]) -> Site
 
 def test_a_stream_on_stdout_and_notes_on_stderr(site: Site) -> None:
     assert site() == exits.OK
-    assert site.out.startswith("# The network of cell-01")
+    assert site.out.startswith("# cell-01 as cellctl export found it")
     assert "#   a route is not declared: blackhole 10.7.0.0/16 proto boot\n" in site.out
     documents = list(yaml.safe_load_all(site.out))
     assert [d["kind"] for d in documents] == ["Nic", "Bond", "Vlan", "Bridge", "Bridge"]
@@ -295,3 +295,11 @@ def test_ours_are_exported_without_what_others_added() -> None:
     assert spec["addresses"] == ["10.0.0.1/24"]
     assert [route["to"] for route in spec["routes"]] == ["10.5.0.0/16"]
     assert "addresses that are not declared: 10.0.0.2/24" in found.notes[Key("Bridge", "br0")]
+
+
+def test_vms_are_told_of_when_libvirt_is_away(host: Live) -> None:
+    away = msgspec.structs.replace(host, gaps=(Gap(Source.LIBVIRT, "connection refused"),))
+    assert "VMs were not seen: connection refused" in export((), away).general
+    assert needed(["vm/web"]) == {Source.LIBVIRT}
+    assert Source.NETLINK in needed(["bond"])
+    assert needed([]) == {Source.NETLINK}

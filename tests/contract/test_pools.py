@@ -150,20 +150,20 @@ class RbdBackend:
             yield
 
 
-@pytest.fixture(params=["directory", pytest.param("rbd", marks=pytest.mark.ceph)])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+@pytest.fixture(name="backend", params=["directory", pytest.param("rbd", marks=pytest.mark.ceph)])
+def backend_fixture(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     if request.param == "directory":
         return DirectoryBackend(tmp_path)
     return RbdBackend(request.getfixturevalue("ceph"))
 
 
-@pytest.fixture
-def writes() -> Writes:
+@pytest.fixture(name="writes")
+def writes_fixture() -> Writes:
     return Writes()
 
 
-@pytest.fixture
-def door(backend: Backend, writes: Writes) -> Iterator[PoolDoor]:
+@pytest.fixture(name="door")
+def door_fixture(backend: Backend, writes: Writes) -> Iterator[PoolDoor]:
     opened = open_pool(backend.target, writes)
     yield opened
     opened.close()

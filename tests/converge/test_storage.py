@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,25 @@ def test_the_life_of_volumes(host: Host) -> None:
     assert host.apply(volume("a", "4MiB")) == []
     assert host.apply(volume("a", "4MiB", policy="Delete")) == ["volume.mark"]
     assert host.apply() == ["volume.delete"]
+
+
+def sourced(name: str, source: dict[str, object]) -> Document:
+    return document(f"Volume/{name}", {"pool": "local", "size": "1MiB", "source": source})
+
+
+def test_volumes_that_begin_with_data(host: Host, tmp_path: Path) -> None:
+    """An import and a clone of it in one plan; what the source says afterwards is no difference."""
+    file = tmp_path / "debian.raw"
+    file.write_bytes(b"debian" * 1000)
+    checksum = "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
+    clone = sourced("a-clone", {"clone": {"volume": "golden"}})  # by name it comes first
+    golden = sourced("golden", {"file": {"path": str(file), "checksum": checksum}})
+    assert host.apply(clone, golden) == ["storagepool.create", "volume.create", "volume.create"]
+    for name in ("golden", "a-clone"):
+        assert (tmp_path / f"images/cell/{name}.raw").read_bytes() == file.read_bytes().ljust(2**20, b"\0")
+    file.unlink()
+    changed = sourced("golden", {"file": {"path": "/none", "checksum": "sha256:" + "0" * 64}})
+    assert host.apply(volume("a-clone"), changed) == []
 
 
 def test_an_unreachable_pool_is_not_an_empty_one(host: Host, tmp_path: Path) -> None:

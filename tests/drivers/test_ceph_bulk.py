@@ -1,35 +1,31 @@
-"""How long a pool of many images takes to observe, beside its floor in the same run. Printed, not asserted."""
+"""A pool of many images is read in bulk; what that takes is printed beside its floor, not asserted.
+
+``python -m tests.bench images`` does it for 10,000.
+"""
 
 from __future__ import annotations
 
 import os
-import struct
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from cell_reconciler.drivers import Writes
 from cell_reconciler.drivers.ceph import open_pool
-from cell_reconciler.drivers.ceph_headers import IN_FLIGHT, MARK, string
-from cell_reconciler.drivers.pool_record import Record
-from cell_reconciler.model.key import Key
 from cell_reconciler.model.mark import Mark
+from tests.bench.images import FACTS, SIZE, best, calls, make
 from tests.ceph_cluster import CephCluster, ceph_fixture  # noqa: F401  # a fixture
 
 pytestmark = pytest.mark.ceph
 
-COUNT = int(os.environ.get("CELL_BULK_IMAGES", "500"))  # 10000 for the figure; making them takes some minutes
+COUNT = int(os.environ.get("CELL_BULK_IMAGES", "500"))
 
 
 def test_many_images_are_read_in_bulk(ceph: CephCluster) -> None:
     target = ceph.new_place()
     with ceph.ioctx(target) as ioctx:
-        with ThreadPoolExecutor(4) as executor:
-            list(executor.map(lambda number: _make(ioctx, f"disk-{number:05d}"), range(COUNT)))
-        floor = _bare(ioctx)
+        make(ioctx, COUNT)
+        floor = best(lambda: calls(ioctx, FACTS))
     door = open_pool(target, Writes())
     door.observe()
     started, busy = time.monotonic(), time.process_time()
@@ -37,34 +33,37 @@ def test_many_images_are_read_in_bulk(ceph: CephCluster) -> None:
     seconds, busy = time.monotonic() - started, time.process_time() - busy
     door.close()
     print(
-        f"\n{COUNT} images with size and mark: {seconds:.2f} s ({busy:.2f} s CPU here); "
-        f"the same reads bare: {floor:.2f} s"
+        f"\n{COUNT} images with size, features and mark: {seconds:.2f} s ({busy:.2f} s CPU here); "
+        f"a bare call for each: {floor:.2f} s"
     )
     assert len(images) == COUNT
-    assert all(Mark.parse(image.mark) and image.size == 2**20 for image in images)
+    assert all(Mark.parse(image.mark) and image.size == SIZE and image.detail["features"] for image in images)
 
 
-def _bare(ioctx: Any) -> float:
-    """Seconds that Ceph and its binding take for the same reads when nobody looks at the answers."""
+def test_facts_are_those_of_librbd(ceph: CephCluster) -> None:
+    """Read past librbd, they must be what it says, whatever the features; what is no image is left out."""
     import rbd
 
-    started = time.monotonic()
-    room = threading.Semaphore(IN_FLIGHT)
-    for image in rbd.RBD().list2(ioctx):
-        for method, data in (("get_size", struct.pack("<Q", 2**64 - 2)), ("metadata_get", string(MARK))):
-            room.acquire()
-            ioctx.aio_execute(f"rbd_header.{image['id']}", "rbd", method, data, 4096, lambda *_: room.release())
-    for _ in range(IN_FLIGHT):
-        room.acquire()
-    return time.monotonic() - started
-
-
-def _make(ioctx: Any, name: str) -> None:
-    import rbd
-
-    rbd.RBD().create(ioctx, name, 2**20)
-    identity = ioctx.read(f"rbd_id.{name}")[4:].decode()
-    value = Record.make(Mark(Key("Volume", name), "0" * 16), identity, {"reclaimPolicy": "Retain"}).to_bytes()
-    # class rbd, metadata_set: map<string, bufferlist>; as Image.metadata_set, but without opening 10,000 images
-    data = (1).to_bytes(4, "little") + string(MARK) + len(value).to_bytes(4, "little") + value
-    ioctx.execute(f"rbd_header.{identity}", "rbd", "metadata_set", data)
+    target = ceph.new_place()
+    expected = {}
+    with ceph.ioctx(target) as ioctx:
+        wanted = (rbd.RBD_FEATURE_LAYERING, rbd.RBD_FEATURE_LAYERING | rbd.RBD_FEATURE_EXCLUSIVE_LOCK)
+        for number, features in enumerate(wanted):
+            rbd.RBD().create(ioctx, f"a{number}", 2**20 + number * 512, features=features)
+        with rbd.Image(ioctx, "a0") as image:
+            image.create_snap("one")
+            image.protect_snap("one")
+            image.resize(5 * 2**20)
+            image.metadata_set("conf_rbd_cache", "false")
+            image.metadata_set("other", "x" * 5000)
+        rbd.RBD().clone(ioctx, "a0", "one", ioctx, "clone")
+        rbd.RBD().create(ioctx, "half", 2**20)
+        for name in ("a0", "a1", "clone"):
+            with rbd.Image(ioctx, name, read_only=True) as image:
+                expected[name] = (image.size(), image.features(), image.id())
+        ioctx.remove_object(f"rbd_header.{ioctx.read('rbd_id.half')[4:].decode()}")
+    door = open_pool(target, Writes())
+    found = {i.name: (i.size, i.detail["features"], i.detail["id"]) for i in door.observe()[1]}
+    assert found == expected
+    assert door.image("half") is None
+    door.close()

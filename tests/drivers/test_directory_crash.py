@@ -5,6 +5,7 @@ A child process does the work with an audit hook that kills it just before its n
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
@@ -18,11 +19,16 @@ from cell_reconciler.drivers import Writes, directory_files
 from cell_reconciler.drivers.directory import DirectoryDoor, open_pool
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.storage import PoolTarget
+from cell_reconciler.model.storage import Clone, Import, PoolTarget
 
 MARK = Mark(Key("Volume", "demo"), "0" * 16)
 POOL = Mark(Key("StoragePool", "local"), "0" * 16)
 CHANGES = ("os.mkdir", "os.rmdir", "os.rename", "os.link", "os.remove", "os.truncate", "open")
+# This very file stands for an image; a clone is one of it
+ORIGINS = {
+    "import": Import(path=__file__, sha256=hashlib.sha256(Path(__file__).read_bytes()).hexdigest()),
+    "clone": Clone(image="golden"),
+}
 
 
 def door(path: str | Path) -> DirectoryDoor:
@@ -32,6 +38,10 @@ def door(path: str | Path) -> DirectoryDoor:
 def act(pool: DirectoryDoor, what: str) -> None:
     if what == "create":
         pool.create("demo", 2**20, MARK, {"reclaimPolicy": "Delete"})
+    elif what in ORIGINS:
+        pool.create("demo", 2**20, MARK, {"reclaimPolicy": "Delete"}, origin=ORIGINS[what])
+    elif what == "golden":
+        pool.create("golden", 2**20, Mark(Key("Volume", "golden"), "0" * 16), origin=ORIGINS["import"])
     elif what == "create_pool":
         pool.create_pool(POOL)
     elif what == "delete_pool":
@@ -111,6 +121,23 @@ def test_create(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: int) -> N
         assert (image.mark, image.size, image.detail) == (MARK.to_text(), 2**20, {"reclaimPolicy": "Delete"})
         assert content(path) == {"demo.raw", ".cell/demo.json", ".cell/.pool.json", ".cell/lock"}
         assert (path / "demo.raw").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("what", ["import", "clone"])
+def test_create_with_data(tmp_path: Path, what: str) -> None:
+    data = Path(__file__).read_bytes()
+    for path in crashes(tmp_path, what, prepare="golden"):
+        pool = door(path)
+        image = pool.image("demo")
+        assert image is None or (image.mark, image.size) == (MARK.to_text(), 2**20), "visible before it was finished"
+        if image is not None:
+            assert (path / "demo.raw").read_bytes().rstrip(b"\0") == data
+        act(pool, what)
+        image = pool.image("demo")
+        assert image is not None
+        assert (image.mark, image.size, image.detail) == (MARK.to_text(), 2**20, {"reclaimPolicy": "Delete"})
+        assert (path / "demo.raw").read_bytes().rstrip(b"\0") == data
+        assert {entry for entry in content(path) if "demo" in entry} == {"demo.raw", ".cell/demo.json"}
 
 
 @pytest.mark.parametrize("what", ["remove", "trash"])

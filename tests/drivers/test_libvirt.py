@@ -16,7 +16,8 @@ import pytest
 libvirt = pytest.importorskip("libvirt", reason="needs libvirt's Python binding")
 
 from cell_reconciler.drivers.doors import Writes  # noqa: E402 - after the skip
-from cell_reconciler.drivers.libvirt import LibvirtDoor, failures, line  # noqa: E402
+from cell_reconciler.drivers.libvirt import LibvirtDoor, failures, line, pulse  # noqa: E402
+from cell_reconciler.drivers.libvirt.events import Subscription, Trouble  # noqa: E402
 from cell_reconciler.drivers.libvirt.line import Line  # noqa: E402
 from cell_reconciler.errors import CellError, Refused, StepFailed, Transient, Unreachable  # noqa: E402
 
@@ -136,7 +137,7 @@ def test_too_many_hanging_calls_stop_further_ones_until_they_return() -> None:
         line.call("read", lambda _: 1, 10)
     release.set()
     for _ in range(100):
-        if line._hanging == 0:
+        if line.hanging == 0:
             break
         time.sleep(0.05)
     assert line.call("read", lambda _: 1, 10) == 1
@@ -185,3 +186,78 @@ def test_events_name_the_domain_until_the_door_is_closed(door: LibvirtDoor) -> N
     handle.resume()
     door.close()
     assert door._events == []
+
+
+def test_waiting_ends_when_it_is_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "_LONG", 0.05)
+    one, release, asked = Line(URI, "test"), threading.Event(), []
+
+    def vain() -> CellError | None:
+        asked.append(1)
+        return Transient("it hangs") if len(asked) == 2 else None
+
+    begin = time.monotonic()
+    with pytest.raises(Transient, match="it hangs"):
+        one.call("write", lambda _: release.wait(30), 30, vain=vain)
+    assert time.monotonic() - begin < 5
+    assert (len(asked), one.hanging) == (2, 1)
+    release.set()
+
+
+def test_a_guest_that_does_not_answer_is_told_of_and_not_written_to(
+    door: LibvirtDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    door.pulse.changed = heard.append
+    door.pulse.round()
+    assert (door.pulse.silent("test"), heard) == ("", [])
+    with monkeypatch.context() as patch:
+        patch.setattr(pulse, "_since", lambda _: "2026-01-02T03:04:05+00:00")
+        door.pulse.round()
+        door.pulse.round()
+        assert heard == ["test"]
+        assert door.observe()["domains"]["test"].silent == "2026-01-02T03:04:05+00:00"
+        with pytest.raises(Transient, match="set the description of domain test: its QEMU does not answer") as error:
+            door.set_description("test", "new")
+        assert "virsh destroy" in error.value.advice
+        assert door.count.total == 0
+        door.destroy("test")  # which is what one does about it
+        off = door.domain("test")
+        assert off is not None
+        assert (off.state, off.silent) == ("shutoff", "")
+    door.pulse.round()
+    assert (door.pulse.silent("test"), heard) == ("", ["test", "test"])
+
+
+def test_not_more_guests_are_asked_than_may_hang(door: LibvirtDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(door.pulse, "ask", asked.append)
+    door.pulse.round()
+    door.pulse._line.hanging = pulse.HANGING
+    door.pulse.round()
+    assert asked == ["test"]
+
+
+class Handle:
+    def name(self) -> str:
+        return "web"
+
+
+@pytest.mark.parametrize(
+    ("event", "details", "what", "text"),
+    [
+        ("_io_error", ("/a.raw", "disk0", 1, "full"), Trouble.IO_ERROR, "disk disk0 (full): the guest is paused"),
+        ("_io_error", ("/a.raw", "", 2, ""), Trouble.IO_ERROR, "disk /a.raw: the guest was told"),
+        ("_watchdog", (2,), Trouble.WATCHDOG, "ran out: the guest is reset"),
+        ("_watchdog", (99,), Trouble.WATCHDOG, "ran out: action 99"),
+    ],
+)  # fmt: skip
+def test_what_befalls_a_guest_is_told_in_words(event: str, details: tuple[Any, ...], what: Trouble, text: str) -> None:
+    names: list[str] = []
+    told: list[tuple[str, Trouble, str]] = []
+    subscription = Subscription(URI, names.append, lambda: None, lambda *all_of_it: told.append(all_of_it))
+    getattr(subscription, event)(None, Handle(), *details, None)
+    assert names == ["web"]
+    ((name, trouble, said),) = told
+    assert (name, trouble) == ("web", what)
+    assert said.endswith(text)

@@ -35,7 +35,8 @@ def host() -> Doors:
     ip("addr add 10.0.0.1/24 dev n0")
     ip("addr add fd00::1/64 dev n0")
     deadline = time.monotonic() + 20
-    while table().count("local fe80") < 4:  # the last thing that comes by itself, and when the kernel finds time
+    # What comes by itself, when the kernel finds time: link-local addresses, and the route of the one that we gave.
+    while (now := table()).count("local fe80") < 4 or "local fd00::1 " not in now or now.count("ff00::/8") < 8:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return Doors()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cell_reconciler.kinds import kind
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.volume.actions import Create, Grow, Remove, SetMark, Trash
+from cell_reconciler.kinds.volume.actions import Create, Grow, GrowOnline, Remove, SetMark, Trash
 from cell_reconciler.model.change import Change, Verb
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain, Gap, Source
+from cell_reconciler.model.storage import Clone, Import, Origin
 from tests.kinds.storage import GLUE, LOCAL, document, image, volume, world
 
 KIND = kind("Volume")
@@ -42,14 +46,123 @@ def test_create() -> None:
     assert {field.path: field.want for field in change.fields} == {"spec.pool": "local", "spec.size": "2GiB"}
 
 
+SUM = "sha256:" + "5" * 64
+
+
+def sourced(source: dict[str, Any], pool: str = "local", size: str = "1GiB") -> Document:
+    return document("Volume/demo", {"pool": pool, "size": size, "source": source})
+
+
+@pytest.mark.parametrize(
+    ("source", "pool", "origin", "text"),
+    [
+        ({"file": {"path": "/srv/a.raw", "checksum": SUM}}, "local", Import(path="/srv/a.raw", sha256="5" * 64),
+         "create 1GiB volume demo in local from /srv/a.raw"),
+        ({"url": {"url": "https://example.org/a.raw", "checksum": SUM}}, "local",
+         Import(url="https://example.org/a.raw", sha256="5" * 64),
+         "create 1GiB volume demo in local from https://example.org/a.raw"),
+        ({"clone": {"volume": "golden", "snapshot": "one", "flatten": True}}, "glue",
+         Clone(image="golden", snapshot="one", flatten=True),
+         "create 1GiB volume demo in glue as a flat clone of golden@one"),
+        ({"clone": {"volume": "golden"}}, "local", Clone(image="golden"),
+         "create 1GiB volume demo in local as a clone of golden"),
+    ],
+)  # fmt: skip
+def test_create_with_data(source: dict[str, Any], pool: str, origin: Origin, text: str) -> None:
+    want = sourced(source, pool)
+    (step,) = plan(want, world(want)).steps
+    assert isinstance(step.action, Create)
+    assert (step.action.origin, step.text) == (origin, text)
+
+
+def test_a_source_counts_when_the_volume_is_made_and_never_again() -> None:
+    want = sourced({"file": {"path": "/srv/a.raw", "checksum": SUM}})
+    assert plan(want, world(want, images=(image(),))).quiet
+    want = sourced({"clone": {"image": "gone"}})
+    assert plan(want, world(want, images=(image(),))).quiet
+
+
+def test_an_image_that_is_not_there_is_waited_for() -> None:
+    want = sourced({"clone": {"image": "golden", "snapshot": "one"}}, "glue")
+    change = plan(want, world(want))
+    assert (reasons(change), change.steps) == (["DependencyNotReady"], ())
+    golden = msgspec.structs.replace(image(owner=None, pool="glue"), name="golden")
+    assert plan(want, world(want, images=(golden,))).steps
+
+
+def test_a_volume_that_is_cloned_comes_first() -> None:
+    want = sourced({"clone": {"volume": "golden"}})
+    assert [str(r.target) for r in KIND.references(want, {})] == ["StoragePool/local", "Volume/golden"]
+    want = sourced({"clone": {"image": "golden"}})
+    assert [str(r.target) for r in KIND.references(want, {})] == ["StoragePool/local"]
+
+
+@pytest.mark.parametrize(
+    ("source", "pool", "rules"),
+    [
+        ({}, "local", ["exactly-one"]),
+        ({"clone": {"image": "a"}, "file": {"path": "/a", "checksum": SUM}}, "local", ["exactly-one"]),
+        ({"file": {"path": "/srv/../a", "checksum": SUM}}, "local", ["normal-path"]),
+        ({"clone": {}}, "local", ["exactly-one"]),
+        ({"clone": {"image": "a", "volume": "b"}}, "local", ["exactly-one"]),
+        ({"clone": {"volume": "demo"}}, "local", ["clone-source"]),
+        ({"clone": {"volume": "golden"}}, "glue", ["clone-source", "clone-source"]),
+        ({"clone": {"image": "a"}}, "glue", ["clone-source"]),
+        ({"clone": {"image": "a", "snapshot": "one", "flatten": True}}, "glue", []),
+        ({"clone": {"image": "a", "snapshot": "one"}}, "local", ["clone-source"]),
+        ({"clone": {"image": "a", "flatten": True}}, "local", ["clone-source"]),
+        ({"clone": {"image": "a"}}, "local", []),
+    ],
+)
+def test_sources_that_cannot_be(source: dict[str, Any], pool: str, rules: list[str]) -> None:
+    golden = document("Volume/golden", {"pool": "local", "size": "1GiB"})
+    documents = {doc.key: doc for doc in (LOCAL, GLUE, golden)}
+    assert [problem.rule for problem in KIND.check(sourced(source, pool), documents)] == rules
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"file": {"path": "/a"}},
+        {"url": {"url": "https://example.org/a"}},
+        {"url": {"url": "file:///etc/shadow", "checksum": SUM}},
+        {"file": {"path": "/a", "checksum": "md5:" + "5" * 32}},
+        {"clone": {"image": "a/b"}},
+        {"clone": {"image": "a", "snapshot": "b@c"}},
+    ],
+)
+def test_sources_that_the_schema_does_not_take(source: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        sourced(source)
+
+
 def test_in_sync() -> None:
     assert plan(volume(), world(volume(), images=(image(),))).quiet
 
 
-def test_grow_is_live_and_says_when_a_vm_sees_it() -> None:
+def test_what_nobody_has_open_is_grown_in_its_pool() -> None:
     change = plan(volume("2GiB"), world(volume(), images=(image(),)))
     assert [type(step.action) for step in change.steps] == [SetMark, Grow]
-    assert "next start" in change.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("pool", "source"), [("local", "<source file='/images/demo.raw'/>"), ("glue", "<source name='vms/demo'/>")]
+)
+def test_what_a_running_vm_has_open_is_grown_by_it(pool: str, source: str) -> None:
+    xml = f"<domain><devices><disk>{source}<target dev='vdb'/></disk></devices></domain>"
+    declared = volume("2GiB", pool=pool)
+    change = plan(declared, world(declared, images=(image(pool=pool),), domains=domain(xml, running=True)))
+    grow = change.steps[-1].action
+    assert isinstance(grow, GrowOnline)
+    assert (grow.vm, grow.device, grow.size) == ("web", "vdb", 2 * 2**30)
+    off = plan(declared, world(declared, images=(image(pool=pool),), domains=domain(xml, running=False)))
+    assert isinstance(off.steps[-1].action, Grow)
+
+
+def test_growing_waits_until_it_is_known_who_has_it_open() -> None:
+    gap = (Gap(Source.LIBVIRT, "connection refused"),)
+    change = plan(volume("2GiB"), world(volume(), images=(image(),), gaps=gap))
+    assert ([r.reason for r in change.refused], change.steps) == (["Unknown"], ())
 
 
 def test_shrink_is_refused_with_the_remedy() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -100,6 +102,20 @@ def test_nothing_to_do_is_nothing_done(host: SpecHost) -> None:
     after = host.world()
     assert "0 writing calls" in applied(host)
     assert host.world() == after
+
+
+def test_a_volume_grows_under_the_vm_that_has_it_open_and_in_its_pool_when_none_has(host: SpecHost) -> None:
+    applied(host)
+    size = "/var/lib/libvirt/images/cell/web-root.raw"
+    for running, wanted in ((True, 32), (False, 48)):
+        if not running:
+            host.sh("virsh", "destroy", "web")
+        manual = web().replace("spec:\n  memory", "spec:\n  runStrategy: Manual\n  memory")
+        host.write("web.yaml", manual.replace("size: 16MiB", f"size: {wanted}MiB"))
+        applied(host)
+        assert host.sh("stat", "-c", "%s", size).strip() == str(wanted * 2**20)
+        assert f"{wanted * 2**20}" in host.sh("virsh", "domblkinfo", "web", "vda")
+        assert "0 writing calls" in applied(host)
 
 
 def test_foreign_things_stay_byte_for_byte(host: SpecHost) -> None:
@@ -254,3 +270,59 @@ def _cellctl() -> tuple[str, ...]:
     from tests.live.hosts import CELLCTL
 
     return CELLCTL
+
+
+FOREIGN_VMS = {
+    "small": "<memory unit='MiB'>32</memory><os><type>hvm</type></os>",
+    "odd": """<title>of a colleague</title><memory unit='MiB'>48</memory><vcpu current='1'>2</vcpu>
+      <os><type machine='pc'>hvm</type><boot dev='network'/></os><cputune><shares>512</shares></cputune>
+      <features><acpi/><pae/><hyperv><relaxed state='on'/></hyperv></features>
+      <cpu mode='host-model'><feature policy='disable' name='hle'/></cpu>
+      <devices><interface type='bridge'><source bridge='foreign0'/><mtu size='1400'/></interface>
+      <disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk>
+      <sound model='ac97'/><graphics type='vnc' listen='127.0.0.1' passwd='secret12'/>
+      <video><model type='cirrus'/></video><watchdog model='i6300esb' action='pause'/></devices>""",
+    "efi": """<memory unit='MiB'>64</memory><os firmware='efi'><type machine='q35'>hvm</type>
+      <firmware><feature enabled='no' name='secure-boot'/></firmware></os><features><acpi/></features>
+      <devices><tpm model='tpm-tis'><backend type='emulator' version='2.0'/></tpm>
+      <interface type='user'/><memballoon model='none'/>
+      <rng model='virtio'><backend model='random'/></rng></devices>""",
+}
+
+
+def test_vms_of_others_are_exported_adopted_and_then_changed_field_by_field(host: SpecHost) -> None:
+    host.sh("ip", "link", "add", "foreign0", "type", "bridge")
+    for name, inside in FOREIGN_VMS.items():
+        path = host.lab.share / f"{name}.xml"
+        path.write_text(f"<domain type='qemu'><name>{name}</name>{inside}</domain>")
+        host.sh("virsh", "define", str(path))
+    before = {name: dumped(host, name) for name in FOREIGN_VMS}
+    found = host.cellctl_status("export", "vm")
+    for word in ("cputune", "hyperv", "sound", "user:"):
+        assert word in found
+    assert "secret12" not in found
+    host.write("base.yaml", HOST_AND_POOL.partition("---")[0])
+    host.write("web.yaml", found)
+    done = host.cellctl("adopt")
+    assert done.returncode == 0, text(done.stdout) + text(done.stderr)
+    for name in FOREIGN_VMS:
+        gone, come = changed(before[name], dumped(host, name))
+        assert not gone
+        assert all(re.search("cell:vm|metadata|alias", line) for line in come), come
+    diff(host, 0)
+
+    adopted = dumped(host, "odd")
+    host.write("web.yaml", found.replace("guest: 48MiB", "guest: 56MiB"))
+    applied(host)
+    gone, come = changed(adopted, dumped(host, "odd"))
+    assert {re.split("[ >]", line.strip())[0] for line in (*gone, *come)} == {"<memory", "<currentMemory", "<cell:vm"}
+
+
+def dumped(host: SpecHost, name: str) -> list[str]:
+    return host.sh("virsh", "dumpxml", "--inactive", "--security-info", name).splitlines()
+
+
+def changed(before: list[str], after: list[str]) -> tuple[list[str], list[str]]:
+    """Lines that went, and lines that came."""
+    lines = list(difflib.ndiff(before, after))
+    return [line[2:] for line in lines if line[:1] == "-"], [line[2:] for line in lines if line[:1] == "+"]

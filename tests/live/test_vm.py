@@ -116,7 +116,7 @@ def test_made_started_and_then_nothing_to_do(site: Site, web: dict[str, Any]) ->
 def test_a_change_that_needs_a_restart_waits_for_it(site: Site, web: dict[str, Any]) -> None:
     site.converge(vm("web", **web))
     pid = site.qemu("web")
-    more = [*web["disks"], {"name": "data", "volume": site.volume("web-data"), "bus": "scsi"}]
+    more = [*web["disks"], {"name": "data", "volume": site.volume("web-data"), "bus": "sata"}]
     bigger = {**web, "memory": {"guest": "160MiB"}, "cpu": {"cores": 2}, "disks": more}
     assert site.converge(vm("web", **bigger)) == ["vm.redefine"]
     assert {f.path for f in site.plan(vm("web", **bigger)).pending} == {

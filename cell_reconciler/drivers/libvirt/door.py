@@ -9,12 +9,15 @@ from typing import Any
 from cell_reconciler.drivers.doors import Writes
 from cell_reconciler.drivers.libvirt import events, facts, failures, secrets
 from cell_reconciler.drivers.libvirt.line import Line
-from cell_reconciler.errors import StepFailed, Transient
+from cell_reconciler.drivers.libvirt.pulse import Pulse
+from cell_reconciler.errors import CellError, StepFailed, Transient
 from cell_reconciler.model.live import Domain
 
 # Seconds. libvirt itself waits 30 s for the job of a domain; what comes first after libvirtd started (PROBE) waits
 # until it has asked every emulator what it can do.
 READ, WRITE, START, PROBE, AGENT = 30.0, 45.0, 120.0, 120.0, 10.0
+LOOK = 10.0  # for a look at a few domains
+SILENT = "is it stopped, or its storage away? it is tried again when it answers; virsh destroy powers it off"
 
 
 class LibvirtDoor:
@@ -30,6 +33,7 @@ class LibvirtDoor:
         self.reads = Line(uri, "reads")
         self.writes = Line(uri, "writes")
         self.guests = Line(uri, "guests")
+        self.pulse = Pulse(uri, self.reads)
         self._events: list[events.Subscription] = []
         self._lock = threading.Lock()
 
@@ -38,10 +42,14 @@ class LibvirtDoor:
     def observe(self, names: Collection[str] | None = None) -> dict[str, Any]:
         """``domains`` by name and ``secrets`` by usage: the parts of ``model.live.Live``."""
 
-        def read(connection: Any) -> dict[str, Any]:
-            return {"domains": facts.domains(connection, names), "secrets": facts.secrets(connection)}
+        if names is None:  # before what may take long on a large host: the network waits for the answer as well
+            self.pulse.reach()
 
-        return self.reads.call("observe", read, READ, repeat=True)
+        def read(connection: Any) -> dict[str, Any]:
+            found = {name: self.pulse.tell(fact) for name, fact in facts.domains(connection, names).items()}
+            return {"domains": found, "secrets": facts.secrets(connection)}
+
+        return self.reads.call("observe", read, READ if names is None else LOOK, repeat=True)
 
     def capabilities(self) -> dict[str, Any]:
         """What the hypervisor offers. The first caller after libvirtd started waits until it has probed QEMU."""
@@ -49,7 +57,8 @@ class LibvirtDoor:
 
     def domain(self, name: str) -> Domain | None:
         """One domain as it is now, None when there is none."""
-        return self.reads.call(f"read domain {name}", lambda c: facts.domain(c, name), READ, repeat=True)
+        found = self.reads.call(f"read domain {name}", lambda c: facts.domain(c, name), READ, repeat=True)
+        return self.pulse.tell(found) if found else None
 
     def dump(self, name: str) -> str:
         """The persistent XML with its passwords, to be patched and defined again. Never log or keep it."""
@@ -86,7 +95,8 @@ class LibvirtDoor:
                 self.count.add("libvirt.create")
                 handle.createWithFlags(0)
 
-        self._change(name, "start", write, START)
+        # QEMU may be at work for long on a disk that is slow to open: that is no silence.
+        self._change(name, "start", write, START, ask=False)
 
     def shutdown(self, name: str, mode: str) -> None:
         """Ask the guest to shut down, by its ``agent`` or by ``acpi``; it does so later, or not at all."""
@@ -160,6 +170,61 @@ class LibvirtDoor:
 
         self._change(name, "update a device of", write, WRITE)
 
+    def attach_device(self, name: str, xml: str) -> None:
+        """Plug a device into the running instance; the definition is not touched."""
+
+        def write(handle: Any) -> None:
+            import libvirt
+
+            self.count.add("libvirt.attachDevice")
+            handle.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self._change(name, "plug a device into", write, WRITE)
+
+    def detach_device(self, name: str, xml: str) -> None:
+        """Ask the guest to let a device of the running instance go; libvirt waits 5 s for it, and says nothing then."""
+
+        def write(handle: Any) -> None:
+            import libvirt
+
+            self.count.add("libvirt.detachDevice")
+            handle.detachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self._change(name, "unplug a device from", write, WRITE)
+
+    def set_vcpus(self, name: str, count: int) -> None:
+        """Plug vCPUs into the running instance, up to its maximum."""
+
+        def write(handle: Any) -> None:
+            import libvirt
+
+            self.count.add("libvirt.setVcpus")
+            handle.setVcpusFlags(count, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self._change(name, "plug vCPUs into", write, WRITE)
+
+    def block_resize(self, name: str, target: str, size: int) -> None:
+        """Give a disk of the running instance, and its image, another size in bytes. libvirt shrinks without a word."""
+
+        def write(handle: Any) -> None:
+            import libvirt
+
+            self.count.add("libvirt.blockResize")
+            handle.blockResize(target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+        self._change(name, f"resize disk {target} of", write, WRITE)
+
+    def set_block_iotune(self, name: str, target: str, limits: dict[str, int]) -> None:
+        """The limits of a disk's rate in the running instance, by libvirt's names; 0 is none."""
+
+        def write(handle: Any) -> None:
+            import libvirt
+
+            self.count.add("libvirt.setBlockIoTune")
+            handle.setBlockIoTune(target, limits, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        self._change(name, f"limit disk {target} of", write, WRITE)
+
     def _change(
         self,
         name: str,
@@ -187,7 +252,15 @@ class LibvirtDoor:
                 if not missing_ok:
                     raise StepFailed(f"{what}: there is no such domain") from error
 
-        (line or self.writes).call(what, run, timeout)
+        def vain() -> CellError | None:
+            return Transient(f"{what}: its QEMU does not answer", SILENT) if self.pulse.occupied(name) else None
+
+        if not ask:
+            (line or self.writes).call(what, run, timeout)
+            return
+        if self.pulse.silent(name) and (error := vain()) is not None:
+            raise error
+        (line or self.writes).call(what, run, timeout, vain=vain)
 
     # -- secrets -----------------------------------------------------------------------------------------------
 
@@ -203,13 +276,19 @@ class LibvirtDoor:
 
     # -- events ------------------------------------------------------------------------------------------------
 
-    def events(self, callback: Callable[[str], None], on_close: Callable[[], None]) -> None:
+    def events(
+        self,
+        callback: Callable[[str], None],
+        on_close: Callable[[], None],
+        on_trouble: events.OnTrouble = lambda _name, _trouble, _text: None,
+    ) -> None:
         """Call ``callback(name)`` whenever something happened to a domain, on a thread of libvirt's.
 
         ``on_close()`` is called once when the connection is lost: call this again then, and read everything anew.
-        Both must return at once (enqueue, nothing more). Raises Unreachable.
+        ``on_trouble(name, what, text)`` tells what befell a guest. All must return at once (enqueue, nothing more).
+        Raises Unreachable.
         """
-        subscription = events.Subscription(self.uri, callback, on_close)
+        subscription = events.Subscription(self.uri, callback, on_close, on_trouble)
         subscription.open(READ)
         with self._lock:
             lost = [s for s in self._events if not s.alive]
@@ -223,6 +302,7 @@ class LibvirtDoor:
             subscriptions, self._events = self._events, []
         for subscription in subscriptions:
             subscription.close()
+        self.pulse.close()
         for line in (self.reads, self.writes, self.guests):
             line.close()
 

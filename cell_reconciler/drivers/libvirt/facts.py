@@ -8,16 +8,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 from cell_reconciler.drivers.libvirt import failures
 from cell_reconciler.model.live import Domain, Secret
 
 STATES = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
-# Why a domain is shut off or crashed (virDomainShutoffReason, virDomainCrashedReason): what RerunOnFailure asks.
+# Why a domain is shut off or crashed (virDomainShutoffReason, virDomainCrashedReason): what RerunOnFailure asks; and
+# why it is paused (virDomainPausedReason).
 _SHUTOFF = ("unknown", "shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "from-snapshot", "daemon")
 _CRASHED = ("unknown", "panicked")
+_PAUSED = (
+    "unknown",
+    "user",
+    "migration",
+    "save",
+    "dump",
+    "io-error",
+    "watchdog",
+    "from-snapshot",
+    "shutting-down",
+    "snapshot",
+    "crashed",
+    "starting-up",
+    "postcopy",
+    "postcopy-failed",
+)
+_REASONS = {"shutoff": _SHUTOFF, "crashed": _CRASHED, "paused": _PAUSED}
 _FEW = 16  # domains that are read one by one sooner than all are listed
 
 
@@ -35,13 +53,15 @@ def domains(connection: Any, names: Collection[str] | None = None) -> dict[str, 
     autostart = flagged(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
     saved = flagged(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
     transient = flagged(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
+    copied = flagged(libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)
     found: dict[str, Domain] = {}
     for handle, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
         uuid = handle.UUIDString()
         if names is not None and handle.name() not in names:
             continue
         state = (stats.get("state.state", 0), stats.get("state.reason", 0))
-        fact = _domain(handle, state, uuid in autostart, uuid in saved, persistent=uuid not in transient)
+        flags = _Flags(uuid not in transient, uuid in autostart, uuid in saved, uuid in copied)
+        fact = _domain(handle, state, flags)
         if fact is not None:
             found[fact.name] = fact
     return found
@@ -54,18 +74,26 @@ def domain(connection: Any, name: str) -> Domain | None:
     try:
         handle = connection.lookupByName(name)
         state = tuple(handle.state())
-        saved, autostart = False, False
-        persistent = bool(handle.isPersistent())
-        if persistent:
-            saved, autostart = bool(handle.hasManagedSaveImage()), bool(handle.autostart())
+        flags = _Flags(persistent=bool(handle.isPersistent()), snapshots=handle.snapshotNum() > 0)
+        if flags.persistent:
+            flags = flags._replace(autostart=bool(handle.autostart()), saved=bool(handle.hasManagedSaveImage()))
     except libvirt.libvirtError as error:
         if error.get_error_code() == failures.NO_DOMAIN:
             return None
         raise
-    return _domain(handle, state, autostart, saved, persistent=persistent)
+    return _domain(handle, state, flags)
 
 
-def _domain(handle: Any, state: tuple[int, ...], autostart: bool, saved: bool, *, persistent: bool) -> Domain | None:
+class _Flags(NamedTuple):
+    """What the lists of the server tell by filters."""
+
+    persistent: bool
+    autostart: bool = False
+    saved: bool = False
+    snapshots: bool = False
+
+
+def _domain(handle: Any, state: tuple[int, ...], flags: _Flags) -> Domain | None:
     import libvirt
 
     running = STATES[state[0]] not in ("shutoff", "crashed", "nostate")
@@ -75,10 +103,11 @@ def _domain(handle: Any, state: tuple[int, ...], autostart: bool, saved: bool, *
             name=handle.name(),
             state=STATES[state[0]],
             reason=_reason(*state),
-            inactive=handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if persistent else None,
+            inactive=handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if flags.persistent else None,
             active=handle.XMLDesc(0) if running else None,
-            autostart=autostart,
-            managed_save=saved,
+            autostart=flags.autostart,
+            managed_save=flags.saved,
+            snapshots=flags.snapshots,
         )
     except libvirt.libvirtError as error:
         if error.get_error_code() == failures.NO_DOMAIN:
@@ -87,7 +116,7 @@ def _domain(handle: Any, state: tuple[int, ...], autostart: bool, saved: bool, *
 
 
 def _reason(state: int, reason: int) -> str:
-    words = {"shutoff": _SHUTOFF, "crashed": _CRASHED}.get(STATES[state], ())
+    words = _REASONS.get(STATES[state], ())
     return words[reason] if reason < len(words) else ""
 
 

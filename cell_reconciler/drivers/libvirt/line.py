@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from cell_reconciler.drivers.libvirt import failures, loop
-from cell_reconciler.errors import Transient, Unreachable
+from cell_reconciler.errors import CellError, Transient, Unreachable
 
 T = TypeVar("T")
 # Where the system's libvirtd listens, or its successor. Without them the binding, which takes long to load, is not even
@@ -21,6 +22,7 @@ T = TypeVar("T")
 _SYSTEM = "qemu:///system"
 _SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 _ABANDONED = 16  # calls that hang at the same time before nothing more is tried
+_LONG = 5.0  # seconds after which it is asked, again and again, whether waiting makes sense
 _KEEPALIVE = (5, 6)  # seconds between probes, probes without an answer
 
 
@@ -35,33 +37,46 @@ class _Call(Generic[T]):
 
 
 class Line:
-    """See the module. ``uri`` as libvirt has it; ``in_flight`` calls at most run at the same time."""
+    """See the module. ``uri`` as libvirt has it; ``in_flight`` calls at most run at the same time.
 
-    def __init__(self, uri: str, name: str, in_flight: int = 4) -> None:
+    ``abandoned``: calls that may hang at the same time before nothing more is tried.
+    """
+
+    def __init__(self, uri: str, name: str, in_flight: int = 4, abandoned: int = _ABANDONED) -> None:
         self.uri, self.name = uri, name
         self._slots = threading.BoundedSemaphore(in_flight)
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._connection: Any = None
-        self._hanging = 0
+        self._abandoned = abandoned
+        self.hanging = 0  # calls that nobody waits for any more, and that are not back
 
-    def call(self, what: str, function: Callable[[Any], T], timeout: float, *, repeat: bool = False) -> T:
+    def call(
+        self,
+        what: str,
+        function: Callable[[Any], T],
+        timeout: float,
+        *,
+        repeat: bool = False,
+        vain: Callable[[], CellError | None] = lambda: None,
+    ) -> T:
         """``function(connection)`` within ``timeout`` seconds; ``repeat`` once if the connection broke (reads).
 
+        ``vain`` is asked every few seconds: an error from it ends the waiting, and is raised.
         Raises Unreachable (no connection, no answer), Transient (busy), StepFailed (libvirt's own objection).
         """
         try:
-            return self._call(what, function, timeout)
+            return self._call(what, function, timeout, vain)
         except Unreachable as error:
             if not repeat or isinstance(error, _Late):
                 raise
-        return self._call(what, function, timeout)
+        return self._call(what, function, timeout, vain)
 
-    def _call(self, what: str, function: Callable[[Any], T], timeout: float) -> T:
+    def _call(self, what: str, function: Callable[[Any], T], timeout: float, vain: Callable[[], CellError | None]) -> T:
         if self.uri == _SYSTEM and not any(os.path.exists(path) for path in _SOCKETS):
             raise Unreachable("libvirt", f"there is no {_SOCKETS[0]}", failures.START)
-        if self._hanging >= _ABANDONED:
-            raise Unreachable("libvirt", f"{self._hanging} calls hang", "look for a hung guest or libvirtd")
+        if self.hanging >= self._abandoned:
+            raise Unreachable("libvirt", f"{self.hanging} calls hang", "look for a hung guest or libvirtd")
         if not self._slots.acquire(timeout=timeout):
             raise Transient(f"{what}: other calls to libvirt took more than {timeout:g} s")
         call: _Call[T] = _Call()
@@ -69,8 +84,9 @@ class Line:
             target=self._run, args=(what, function, call), name=f"libvirt-{self.name}", daemon=True
         ).start()
         try:
-            if not call.finished.wait(timeout) and self._abandon(call):
-                raise _Late("libvirt", f"no answer within {timeout:g} s to: {what}", "a guest or libvirtd may hang")
+            error = _wait(call, what, timeout, vain)
+            if error is not None and self._abandon(call):
+                raise error
         finally:
             self._slots.release()
         if call.error is not None:
@@ -94,7 +110,7 @@ class Line:
         with self._lock:
             call.finished.set()
             if call.abandoned:
-                self._hanging -= 1
+                self.hanging -= 1
 
     def _abandon(self, call: _Call[T]) -> bool:
         """Nobody waits for the call any more; False if it finished at the last moment."""
@@ -102,7 +118,7 @@ class Line:
             if call.finished.is_set():
                 return False
             call.abandoned = True
-            self._hanging += 1
+            self.hanging += 1
             self._connection = None
             return True
 
@@ -142,6 +158,17 @@ def _alive(connection: Any) -> bool:
         return bool(connection.isAlive())
     except libvirt.libvirtError:  # closed on our side
         return False
+
+
+def _wait(call: _Call[Any], what: str, timeout: float, vain: Callable[[], CellError | None]) -> CellError | None:
+    """Why there is no sense in waiting for the call any longer; None when it is back."""
+    end = time.monotonic() + timeout
+    while not call.finished.wait(min(_LONG, max(0.0, end - time.monotonic()))):
+        if (error := vain()) is not None:
+            return error
+        if time.monotonic() >= end:
+            return _Late("libvirt", f"no answer within {timeout:g} s to: {what}", "a guest or libvirtd may hang")
+    return None
 
 
 class _Late(Unreachable):

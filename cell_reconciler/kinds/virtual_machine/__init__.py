@@ -13,6 +13,7 @@ pending until it is restarted, and nothing here restarts it unless the document 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from cell_reconciler.kinds.contract import Observed, Problem, Reference, World
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
@@ -23,6 +24,9 @@ from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live, Source
 from cell_reconciler.model.mark import Mark
 
+if TYPE_CHECKING:
+    from cell_reconciler.kinds.export import Exporter
+
 
 class VirtualMachineKind:
     """See ``kinds.contract.Kind``. What reads XML is imported when it is needed: ``validate`` does without lxml."""
@@ -31,6 +35,12 @@ class VirtualMachineKind:
     aliases: tuple[str, ...] = ("vm", "vms", "domain")
     spec = VirtualMachineSpec
     sources: frozenset[Source] = frozenset({Source.LIBVIRT})
+
+    @property
+    def export(self) -> Exporter:
+        from cell_reconciler.kinds.virtual_machine.export import VirtualMachineExporter
+
+        return VirtualMachineExporter()
 
     def check(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Problem]:
         from cell_reconciler.kinds.virtual_machine import rules

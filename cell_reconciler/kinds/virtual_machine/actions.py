@@ -14,7 +14,8 @@ import msgspec
 
 from cell_reconciler.errors import NotHealthy, Refused, StepFailed, Transient, Unreachable
 from cell_reconciler.kinds.compare import compare
-from cell_reconciler.kinds.virtual_machine import codec, devices, metadata, observe, patch, render, xml
+from cell_reconciler.kinds.virtual_machine import metadata, observe, patch, render, xml
+from cell_reconciler.kinds.virtual_machine.codec import consoles
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.live import Domain
@@ -127,48 +128,6 @@ class Autostart(msgspec.Struct, frozen=True):
         doors.libvirt.set_autostart(self.name, self.on)
 
 
-class Describe(msgspec.Struct, frozen=True):
-    """The description of the running instance."""
-
-    name: str
-    text: str | None
-
-    def done(self, doors: Any) -> bool:
-        domain = doors.libvirt.domain(self.name)
-        if domain is None or domain.active is None:
-            return True
-        return bool(observe.parsed(domain.active).spec.description == self.text)
-
-    def do(self, doors: Any) -> None:
-        doors.libvirt.set_description(self.name, self.text)
-
-
-class MoveInterface(msgspec.Struct, frozen=True):
-    """Put a running interface on another bridge: its tap moves, the guest sees nothing of it."""
-
-    name: str
-    mac: str
-    bridge: str  # the access bridge
-
-    def _find(self, domain: Domain | None) -> Any:
-        if domain is None or domain.active is None:
-            return None
-        macs = {devices.MacAddress().read(e): e for e in xml.parse(domain.active).findall("devices/interface")}
-        return macs.get(self.mac)  # type: ignore[call-overload] # Mac is a str
-
-    def done(self, doors: Any) -> bool:
-        domain = doors.libvirt.domain(self.name)
-        element = self._find(domain)
-        return not active(domain) or (element is not None and bool(devices.BridgeName().read(element) == self.bridge))
-
-    def do(self, doors: Any) -> None:
-        element = self._find(doors.libvirt.domain(self.name))
-        if element is None:
-            raise Transient(f"domain {self.name} has no interface {self.mac} at the moment")
-        codec.child(element, "source").set("bridge", self.bridge)
-        doors.libvirt.update_device(self.name, xml.text(element))
-
-
 class Start(msgspec.Struct, frozen=True):
     """Start the domain; a note that its first start is due goes with it.
 
@@ -233,7 +192,7 @@ class Stop(msgspec.Struct, frozen=True):
         domain = doors.libvirt.domain(self.name)
         if domain is None or domain.active is None:
             return False
-        target = xml.parse(domain.active).find(f"devices/channel/target[@name='{codec.AGENT}']")
+        target = xml.parse(domain.active).find(f"devices/channel/target[@name='{consoles.AGENT}']")
         return target is not None and target.get("state") == "connected"
 
     def _ask(self, doors: Any, mode: str) -> bool:

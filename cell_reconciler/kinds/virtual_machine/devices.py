@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cell_reconciler.kinds.virtual_machine.tree import Context
 
 ALIAS = "ua-"  # libvirt keeps an alias of a user only with this prefix
-_PREFIX = {"virtio": "vd", "scsi": "sd"}
+_PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 
 
 class NamedDevice(Protocol):
@@ -103,6 +103,20 @@ class Disks(Devices):
         return disk
 
 
+class Cdroms(Disks):
+    """``<disk device='cdrom'>``, with a medium or without."""
+
+    def elements(self, scope: Element) -> list[Element]:
+        return [e for e in Devices.elements(self, scope) if e.get("device") == "cdrom"]
+
+    def create(self, scope: Element, name: str) -> Element:
+        cdrom = super().create(scope, name)
+        cdrom.set("device", "cdrom")
+        cdrom.set("type", "file")
+        add(cdrom, "readonly")
+        return cdrom
+
+
 class Interfaces(Devices):
     """``<interface>`` of every type, so that one of a foreign type is seen too."""
 
@@ -117,6 +131,10 @@ class Interfaces(Devices):
         return interface
 
 
+# Every list of named devices: their names are libvirt's aliases, and therefore unique over all of them.
+LISTS: tuple[Devices, ...] = (Disks(), Cdroms(), Interfaces())
+
+
 class Bus(Codec):
     """``target/@bus``, and with it the target's name, which must fit the bus."""
 
@@ -127,6 +145,8 @@ class Bus(Codec):
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
         target = child(scope, "target")
         prefix = _PREFIX[str(value)]
+        if target.get("bus") not in (None, str(value)):
+            drop(scope, "address")
         target.set("bus", str(value))
         if not (target.get("dev") or "").startswith(prefix):
             target.set("dev", self._free(scope, prefix))
@@ -165,6 +185,36 @@ class Source(Codec):
         else:
             scope.set("type", "file")
             add(scope, "source", file=source.path)
+
+
+class Media(Codec):
+    """The file in the tray of a CD-ROM; None when it is empty."""
+
+    def read(self, scope: Element) -> str | None:
+        source = scope.find("source")
+        return None if source is None else disk_source(scope).path or None
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        write_media(scope, None if absent(value) else str(value))
+
+
+def write_media(drive: Element, path: str | None) -> None:
+    """Put a file into a CD-ROM drive, or nothing."""
+    drop(drive, "source")
+    drop(drive, "backingStore")
+    drive.set("type", "file")
+    if path is not None:
+        add(drive, "source", file=path)
+
+
+class Tunes(Codec):
+    """Whether a disk's rate is limited at all; the limits are fields of their own."""
+
+    def read(self, scope: Element) -> bool:
+        return any((limit.text or "0").strip() not in ("", "0") for limit in scope.findall("iotune/*"))
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        drop(scope, "iotune")
 
 
 def disk_source(disk: Element) -> DiskSource:

@@ -15,7 +15,7 @@ import msgspec
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.virtual_machine import observe, resolve
-from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
 from cell_reconciler.model.change import FieldChange
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import Effect, given_paths
@@ -72,12 +72,31 @@ def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) 
         found = compare(want, side, named=named, ignored=doc.ignored)
         return found if not adopted else (c for c in found if not _strangers(c, domain))
 
-    configured, running = list(changes(have)), list(changes(active))
+    configured = list(changes(have))
+    running = [msgspec.structs.replace(c, effect=effect(c, want, active)) for c in changes(active)]
     apart = [c for c in (*configured, *running) if c.ignored]
     live = {c.path: c for c in running if not c.ignored and c.effect == Effect.LIVE}
     boot = {c.path: c for c in running if not c.ignored and c.effect not in (Effect.LIVE, Effect.IMMUTABLE)}
     define = {c.path: c for c in configured if not c.ignored}
     return Differences(want, define, live, boot, tuple({c.path: c for c in apart}.values()))
+
+
+# Buses that take a disk while the guest runs; IDE and SATA do not.
+_PLUGGED = (DiskBus.VIRTIO, DiskBus.SCSI)
+
+
+def effect(change: FieldChange, want: VirtualMachineSpec, running: VirtualMachineSpec | None) -> Effect:
+    """What this very change takes, where that depends on more than the field: whole devices, and CPUs."""
+    path, device = change.path, change.want if change.have is None else change.have
+    if path.endswith("]") and path.startswith("spec.interfaces["):
+        return Effect.LIVE
+    if path.endswith("]") and path.startswith("spec.disks["):
+        return Effect.LIVE if isinstance(device, dict) and device.get("bus") in _PLUGGED else Effect.RESTART
+    if path == "spec.cpu.sockets" and running is not None:
+        more, most = want.cpu.sockets > running.cpu.sockets, running.cpu.max_sockets
+        same = (want.cpu.cores, want.cpu.threads) == (running.cpu.cores, running.cpu.threads)
+        return Effect.LIVE if more and same and most and want.cpu.sockets <= most else Effect.RESTART
+    return change.effect
 
 
 def _strangers(change: FieldChange, domain: Domain) -> bool:

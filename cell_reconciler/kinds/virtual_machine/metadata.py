@@ -4,12 +4,12 @@
 
     <cell:vm xmlns:cell="https://ablestack.io/cell/v1" cpu="host-model" start="due" stop="120s">cell/v1;…</cell:vm>
 
-``cpu`` is the CPU mode that was asked for. libvirt copies the metadata into the instance that it starts, and expands
-``host-model`` there into a long ``custom`` CPU; so the note in the *active* XML is the record of what the instance
-was booted with. ``start="due"``: the domain was made to run once and has not been started yet; the note goes with
-the first start, so that a crash between defining and starting is made good, and a guest's own shutdown is left alone.
-``stop`` and ``force`` are shutdownTimeout and forceStop as of the last definition: a VM whose document is gone is
-stopped as its document said.
+``cpu`` is the CPU mode that was asked for, and the features (``host-model +pcid -hle``). libvirt copies the metadata
+into the instance that it starts, and expands ``host-model`` there into a long ``custom`` CPU; so the note in the
+*active* XML is the record of what the instance was booted with. ``start="due"``: the domain was made to run once and
+has not been started yet; the note goes with the first start, so that a crash between defining and starting is made
+good, and a guest's own shutdown is left alone. ``stop`` and ``force`` are shutdownTimeout and forceStop as of the
+last definition: a VM whose document is gone is stopped as its document said.
 """
 
 from __future__ import annotations

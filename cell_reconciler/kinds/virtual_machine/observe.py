@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cell_reconciler.kinds.virtual_machine import devices, metadata, resolve, tree, xml
-from cell_reconciler.kinds.virtual_machine.codec import machine_family
-from cell_reconciler.kinds.virtual_machine.spec import Cpu, Disk, Interface, Machine, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
+from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
+from cell_reconciler.kinds.virtual_machine.spec import Cpu, CpuMode, Disk, Interface, Machine, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec.cpu import CpuFeatures
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain, Live
@@ -35,6 +37,8 @@ class Parsed(NamedTuple):
     aliased: frozenset[str]  # names of the devices that carry our alias
     handles: dict[str, str]  # of those: target or MAC → name
     note: metadata.Note
+    defined_cpu: Asked
+    asked: Asked | None  # as noted by us; in an instance: what it was started with
 
 
 _memory: dict[bytes, Parsed] = {}
@@ -62,13 +66,14 @@ def parse(root: Any) -> Parsed:
     """The spec of a tree."""
     spec = tree.read(VirtualMachineSpec, root, **dict.fromkeys(resolve.policies(), UNSET))
     sources, handles = {}, {}
-    for codec in (devices.Disks(), devices.Interfaces()):
+    for codec in devices.LISTS:
         for name, element in codec.items(root):
             if devices.alias(element) is not None:
                 handles[codec.handle(element)] = name
-            if codec.tag == "disk":
+            if isinstance(codec, devices.Disks):
                 sources[name] = devices.disk_source(element)
-    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root))
+    note = metadata.read(root)
+    return Parsed(spec, sources, frozenset(handles.values()), handles, note, Asked.of(root), Asked.parse(note.cpu))
 
 
 def mark_of(domain: Domain) -> Mark | None:
@@ -93,10 +98,16 @@ def names_of(raw: Parsed, known: Known) -> dict[str, str]:
     A device is recognised by what the definition calls it, a disk then by its source or its target, an interface by
     its MAC or its bridge.
     """
-    if known.want is None or (len(raw.aliased) == len(raw.spec.disks) + len(raw.spec.interfaces)):
+    want, have = known.want, raw.spec
+    if want is None or (len(raw.aliased) == len(have.disks) + len(have.cdroms) + len(have.interfaces)):
         return {}
     names: dict[str, str] = {}
-    for wanted, found in ((known.want.disks, raw.spec.disks), (known.want.interfaces, raw.spec.interfaces)):
+    lists: tuple[tuple[Any, Any], ...] = (
+        (want.disks, have.disks),
+        (want.cdroms, have.cdroms),
+        (want.interfaces, have.interfaces),
+    )
+    for wanted, found in lists:
         taken = set(raw.aliased)
         for same_one in (_same_handle, _same_source, _same_mac, _same_name, _same_bridge):
             for device in found:
@@ -133,14 +144,17 @@ def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
     """The spec as the document would put it; what differs really, still differs."""
     spec, want, names = raw.spec, known.want, names_of(raw, known)
     wanted_disks = {d.name: d for d in want.disks} if want else {}
+    wanted_cdroms = {c.name: c for c in want.cdroms} if want else {}
     wanted_nics = {n.name: n for n in want.interfaces} if want else {}
     found_disks = (_disk(d, names.get(d.name, d.name), raw, known, wanted_disks) for d in spec.disks)
+    found_cdroms = (msgspec.structs.replace(c, name=names.get(c.name, c.name)) for c in spec.cdroms)
     found_nics = (_interface(n, names.get(n.name, n.name), wanted_nics) for n in spec.interfaces)
     disks, nics = _ordered(found_disks, wanted_disks), _ordered(found_nics, wanted_nics)
+    cdroms = _ordered(found_cdroms, wanted_cdroms)
     machine = spec.machine
     if want and want.machine.type in ("q35", "pc") and machine_family(machine.type) == want.machine.type:
         machine = Machine(type=want.machine.type)
-    return msgspec.structs.replace(spec, disks=disks, interfaces=nics, machine=machine)
+    return msgspec.structs.replace(spec, disks=disks, cdroms=cdroms, interfaces=nics, machine=machine)
 
 
 def _ordered(items: Iterator[Any], wanted: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -198,14 +212,17 @@ def with_handles(domain: Domain, known: Known) -> Known:
 
 
 def _booted_cpu(raw: Parsed, domain: Domain) -> Cpu:
-    """The CPU that the instance was started with: libvirt shows host-model expanded to a custom CPU."""
-    mode = raw.note.cpu
-    if not mode and domain.inactive is not None:  # started before we took it over
-        mode = parsed(domain.inactive).spec.cpu.mode
+    """The CPU that the instance was started with: libvirt shows it expanded, with the features of the model."""
+    asked = raw.asked
+    if asked is None and domain.inactive is not None:  # started before we took it over
+        asked = parsed(domain.inactive).defined_cpu
     cpu = raw.spec.cpu
-    if mode == "host-model" and cpu.mode == "custom":
-        return msgspec.structs.replace(cpu, mode=mode, model=None)
-    return cpu
+    if asked is None:
+        return cpu
+    features = CpuFeatures(require=asked.require, disable=asked.disable)
+    if asked.mode == "host-model" and cpu.mode == "custom":
+        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, features=features)
+    return msgspec.structs.replace(cpu, features=features)
 
 
 def used(domain: Domain, known: Known) -> frozenset[Key]:

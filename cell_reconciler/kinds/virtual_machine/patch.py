@@ -10,7 +10,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from cell_reconciler.kinds.virtual_machine import devices, metadata, tree
-from cell_reconciler.kinds.virtual_machine.codec import CpuMode, drop
+from cell_reconciler.kinds.virtual_machine.codec import drop
+from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.mark import Mark
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Collection[str], mark: Mark) -> None:
     """Write the fields at the paths ``changed``, and our mark."""
     tree.write(root, spec, context, changed)
-    for codec in (devices.Disks(), devices.Interfaces()):
+    for codec in devices.LISTS:
         codec.claim(root, context.names)
     settle(root)
     note(root, spec, metadata.read(root)._replace(mark=mark))
@@ -32,7 +33,7 @@ def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Co
 def note(root: Element, spec: VirtualMachineSpec, before: metadata.Note) -> None:
     """Write our metadata to go with the spec."""
     stop = Duration(spec.shutdown_timeout)
-    metadata.write(root, before._replace(cpu=CpuMode().read(root), stop=stop, force=spec.force_stop))
+    metadata.write(root, before._replace(cpu=Asked.of(root).to_text(), stop=stop, force=spec.force_stop))
 
 
 def settle(root: Element) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from cell_reconciler.kinds.compare import plain
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.virtual_machine import actions, devices, differ, observe, power, resolve, taps
+from cell_reconciler.kinds.virtual_machine import actions, devices, differ, live, observe, power, resolve, taps
 from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec
 from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Risk, Step, Verb
 from cell_reconciler.model.document import Document, mark_of
@@ -78,7 +78,7 @@ def _named(doc: Document) -> tuple[FieldChange, ...]:
 def _remove(have: Observed) -> Change:
     key, domain = have.key, have.detail
     name = key.name
-    refused = _left_alone(domain)
+    refused = _left_alone(domain) or _busy(domain)
     if refused:
         return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, refused=refused)
     if have.mark and have.mark.adopted:
@@ -137,15 +137,18 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     steps: list[Step] = []
     if not refused:
         steps += _defining(key, found, sources, mark, have, remark=bool(ports))
-        steps += _live(key, found, domain)
+        steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
         starts = act == power.Power.START or allowed
         if not starts and act != power.Power.STOP:
             steps += [port.step for port in ports if port.step]
+            steps += _ports(doc, have.mark, world, live.plugged(found))
         steps += _power(key, want, act, resolve.places(want, world), restart=allowed)
         steps += _ports(doc, have.mark, world) if starts and act != power.Power.STOP else ()
     different = bool(steps or refused or any(not field.ignored for field in fields))
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if different else Verb.NONE
+    if any(step.op != "vm.start" for step in steps):
+        alone = alone or _busy(domain)
     if alone and (steps or act != power.Power.LEAVE or _held(doc, want, have)):
         refused, steps = (*refused, *alone), []
         verb = Verb.UPDATE if verb == Verb.NONE else verb
@@ -158,7 +161,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     return Change(
         key=key,
         verb=verb,
-        cause=Cause.DRIFT if drift else Cause.SPEC,
+        cause=Cause.CRASH if power.went_down(domain, act) else Cause.DRIFT if drift else Cause.SPEC,
         fields=fields,
         steps=tuple(steps),
         refused=refused,
@@ -221,33 +224,6 @@ def _defining(
         yield _autostart(key, found.want.autostart)
 
 
-def _live(key: Key, found: differ.Differences, domain: Domain) -> Iterable[Step]:
-    if "spec.description" in found.live:
-        text = None if found.want.description is None else str(found.want.description)
-        yield Step(
-            key=key, op="vm.describe", text=f"describe running VM {key.name}", action=actions.Describe(key.name, text)
-        )
-    for nic in found.want.interfaces:
-        path = f"spec.interfaces[{nic.name}]"
-        if f"{path}.bridge" in found.live or f"{path}.vlan" in found.live:
-            bridge = devices.access_bridge(nic.bridge, nic.vlan)
-            yield Step(
-                key=key,
-                op="vm.move-interface",
-                text=f"move interface {nic.name} of running VM {key.name} to {bridge}",
-                action=actions.MoveInterface(key.name, _live_mac(nic.name, found, domain), bridge),
-                risk=Risk.BLIP,
-                why="its guest changes the network",
-            )
-
-
-def _live_mac(name: str, found: differ.Differences, domain: Domain) -> str:
-    """The address that the running interface has: another one may be wanted at the next start."""
-    raw = observe.parsed(domain.active or "")
-    names = observe.names_of(raw, observe.with_handles(domain, observe.Known(found.want)))
-    return next(str(nic.mac) for nic in raw.spec.interfaces if names.get(nic.name, nic.name) == name)
-
-
 def _power(key: Key, want: VirtualMachineSpec, act: power.Power, disks: Disks, *, restart: bool) -> Iterable[Step]:
     stop = actions.Stop(key.name, float(want.shutdown_timeout), want.force_stop)
     if act == power.Power.STOP:
@@ -259,10 +235,10 @@ def _power(key: Key, want: VirtualMachineSpec, act: power.Power, disks: Disks, *
         yield _start(key, disks)
 
 
-def _ports(doc: Document, mark: Mark | None, world: World) -> Iterable[Step]:
-    """What the taps of a VM need that is started in this plan: new ports have the kernel's defaults."""
+def _ports(doc: Document, mark: Mark | None, world: World, names: frozenset[str] | None = None) -> Iterable[Step]:
+    """What the taps need that come into being in this plan (None: all of them): they have the kernel's defaults."""
     wanted = taps.settings(doc, mark, world.documents)
-    return [taps.step(doc.key, setting) for setting in wanted if setting.unusual]
+    return [taps.step(doc.key, s) for s in wanted if s.unusual and (names is None or s.interface in names)]
 
 
 # -- steps -----------------------------------------------------------------------------------------------------
@@ -288,7 +264,14 @@ def _autostart(key: Key, on: bool) -> Step:
 
 
 def _left_alone(domain: Domain) -> tuple[Refusal, ...]:
-    state = power.unsettled(domain)
+    return _waiting(power.unsettled(domain))
+
+
+def _busy(domain: Domain) -> tuple[Refusal, ...]:
+    return _waiting(power.busy(domain))
+
+
+def _waiting(state: power.Why | None) -> tuple[Refusal, ...]:
     if state is None:
         return ()
     reason, message, advice = state

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cell_reconciler.kinds.virtual_machine import metadata, patch, tree, xml
-from cell_reconciler.kinds.virtual_machine.codec import add, child, machine_family
+from cell_reconciler.kinds.virtual_machine.codec import add, child
+from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, GraphicsType, VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
 
@@ -47,15 +48,14 @@ def _board(root: Element, spec: VirtualMachineSpec) -> None:
         add(devices, "controller", **controller)
     if spec.graphics.type != GraphicsType.NONE:
         add(devices, "input", type="tablet", bus="usb")  # the pointer of VNC is absolute
-        add(add(devices, "video"), "model", type="vga")
-    add(devices, "memballoon", model="virtio")
 
 
 def _controllers(spec: VirtualMachineSpec) -> list[dict[str, Any]]:
     usb = {"type": "usb", "index": "0", "model": "qemu-xhci"}
     if machine_family(spec.machine.type) != "q35":
         return [usb]
-    # One port each for: USB, virtio-serial, SCSI, rng, balloon, every virtio disk, every interface.
-    ports = 5 + sum(d.bus == DiskBus.VIRTIO for d in spec.disks) + len(spec.interfaces) + SPARE_PORTS
+    # One port each for: USB, virtio-serial, SCSI, rng, balloon, screen, watchdog's bridge, every virtio disk, every
+    # interface.
+    ports = 7 + sum(d.bus == DiskBus.VIRTIO for d in spec.disks) + len(spec.interfaces) + SPARE_PORTS
     root = {"type": "pci", "index": "0", "model": "pcie-root"}
     return [root, *({"type": "pci", "index": str(i + 1), "model": "pcie-root-port"} for i in range(ports)), usb]

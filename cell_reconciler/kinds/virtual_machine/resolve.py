@@ -11,7 +11,15 @@ from uuid import UUID, uuid5
 import msgspec
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine.spec import Graphics, GraphicsType, Interface, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
+from cell_reconciler.kinds.virtual_machine.spec import (
+    Graphics,
+    GraphicsType,
+    Interface,
+    VideoModel,
+    VirtualMachineSpec,
+)
+from cell_reconciler.kinds.virtual_machine.spec.disk import CdromBus
 from cell_reconciler.model.document import Document, spec_digest
 from cell_reconciler.model.fields import UNSET, Effect, fields_of
 from cell_reconciler.model.key import Key
@@ -75,7 +83,17 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
     uuid = default_uuid(name) if spec.uuid is UNSET else spec.uuid
     interfaces = tuple(_interface(name, nic) for nic in spec.interfaces)
     graphics = Graphics(type=GraphicsType.NONE) if spec.graphics.type == GraphicsType.NONE else spec.graphics
-    full = msgspec.structs.replace(spec, uuid=uuid, interfaces=interfaces, graphics=graphics)
+    video = spec.video
+    if video is UNSET:
+        video = VideoModel.NONE if graphics.type == GraphicsType.NONE else VideoModel.VGA
+    cpu = spec.cpu
+    if cpu.max_sockets is UNSET:
+        cpu = msgspec.structs.replace(cpu, max_sockets=cpu.sockets)
+    tray = CdromBus.SATA if machine_family(spec.machine.type) == "q35" else CdromBus.IDE
+    cdroms = tuple(msgspec.structs.replace(c, bus=tray) if c.bus is UNSET else c for c in spec.cdroms)
+    full = msgspec.structs.replace(
+        spec, uuid=uuid, interfaces=interfaces, graphics=graphics, video=video, cpu=cpu, cdroms=cdroms
+    )
     return _settled(full)  # type: ignore[no-any-return] # the type of what it is given
 
 

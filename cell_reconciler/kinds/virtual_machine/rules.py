@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.links import ports
-from cell_reconciler.kinds.virtual_machine import devices, resolve
-from cell_reconciler.kinds.virtual_machine.codec import machine_family
+from cell_reconciler.kinds.virtual_machine import devices, resolve, rules_devices
+from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import CpuMode, RunStrategy, VirtualMachineSpec
 from cell_reconciler.model import vlans
 from cell_reconciler.model.diagnostic import Severity
@@ -41,6 +41,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     yield from _board(spec)
     yield from _unique_names(spec)
     yield from _boot_order(spec)
+    yield from rules_devices.check(spec, documents)
     yield from _bridges(spec, documents)
     yield from _identities(doc, documents)
     yield from _console(spec)
@@ -66,9 +67,17 @@ def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
         yield Problem(
             pointer="/spec/cpu/model", rule="vm-cpu-model", message=f"cpu.model says nothing with mode {cpu.mode}"
         )
-    count = cpu.sockets * cpu.cores * cpu.threads
+    if cpu.max_sockets is not UNSET and cpu.max_sockets < cpu.sockets:
+        message = f"maxSockets is {cpu.max_sockets}, fewer than the {cpu.sockets} sockets"
+        yield Problem(pointer="/spec/cpu/maxSockets", rule="vm-max-sockets", message=message)
+    both = sorted(set(cpu.features.require) & set(cpu.features.disable))
+    if both:
+        message = f"{', '.join(both)}: required and disabled"
+        yield Problem(pointer="/spec/cpu/features", rule="vm-cpu-features", message=message)
+    count = max(cpu.sockets, 0 if cpu.max_sockets is UNSET else cpu.max_sockets) * cpu.cores * cpu.threads
     if count > most:
-        message = f"{count} vCPUs (sockets x cores x threads) are more than the {most} that {spec.machine.type} has"
+        what = f"{count} vCPUs (sockets or maxSockets x cores x threads)"
+        message = f"{what} are more than the {most} that {spec.machine.type} has"
         yield Problem(pointer="/spec/cpu", rule="vm-vcpus", message=message)
     guest = int(spec.memory.guest)
     if guest % _MIB or not _MIB <= guest <= _MOST_MEMORY:
@@ -76,7 +85,7 @@ def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
 
 
 def _unique_names(spec: VirtualMachineSpec) -> Iterator[Problem]:
-    """Over disks and interfaces together: both become libvirt aliases."""
+    """Over disks, drives and interfaces together: all become libvirt aliases."""
     first: dict[str, str] = {}
     for pointer, item in _devices(spec):
         if item.name in first:
@@ -99,6 +108,7 @@ def _boot_order(spec: VirtualMachineSpec) -> Iterator[Problem]:
 
 def _devices(spec: VirtualMachineSpec) -> Iterator[tuple[str, devices.NamedDevice]]:
     yield from ((f"/spec/disks/{i}", disk) for i, disk in enumerate(spec.disks))
+    yield from ((f"/spec/cdroms/{i}", drive) for i, drive in enumerate(spec.cdroms))
     yield from ((f"/spec/interfaces/{i}", nic) for i, nic in enumerate(spec.interfaces))
 
 

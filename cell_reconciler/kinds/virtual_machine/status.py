@@ -13,7 +13,7 @@ from cell_reconciler.model.live import Domain
 
 
 def conditions(doc: Document, have: Observed | None, world: World) -> Iterator[Condition]:
-    """RestartRequired with the pending paths; Paused, Crashed …; Failed for one that went down; MtuMismatch."""
+    """RestartRequired with the pending paths; Paused, Unresponsive …; JobActive …; Failed; MtuMismatch."""
     if have is None or (have.mark is None and not doc.adopts):
         return
     domain: Domain = have.detail
@@ -31,6 +31,11 @@ def conditions(doc: Document, have: Observed | None, world: World) -> Iterator[C
     elif domain.state in power.ON and doc.spec.run_strategy == RunStrategy.HALTED:
         message = f"domain {domain.name} runs, and runStrategy is Halted"
         yield Condition(type="StopPending", status=Truth.TRUE, reason="Running", message=message)
+    doing = power.busy(domain)
+    if doing is not None and (state is None or doing[0] != state[0]):
+        reason, message, advice = doing
+        message = f"{message}; nothing is changed meanwhile ({advice})"
+        yield Condition(type=reason, status=Truth.TRUE, reason=reason, message=message)
     misfits = [f"{tap.name} has MTU {tap.mtu}, {b.name} {b.mtu}" for tap, b in taps.misfits(domain, world.live)]
     if misfits:
         message = f"{'; '.join(misfits)}: frames that are larger than the smaller of the two are lost"

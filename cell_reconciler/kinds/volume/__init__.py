@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from cell_reconciler.kinds.contract import Observed, Problem, Reference, World
 from cell_reconciler.kinds.storage_names import check_name
 from cell_reconciler.kinds.volume import plan as planning
+from cell_reconciler.kinds.volume import source
 from cell_reconciler.kinds.volume.spec import VolumeSpec
 from cell_reconciler.model.change import Change
 from cell_reconciler.model.condition import Condition
@@ -50,9 +51,13 @@ class VolumeKind:
                 rule="volume-size",
                 message=f"{size.to_text()} is not a multiple of {SECTOR} bytes above 0",
             )
+        yield from source.check(doc, documents)
 
     def references(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Reference]:
         yield Reference(Key("StoragePool", doc.spec.pool), "/spec/pool")
+        clone = doc.spec.source.clone if doc.spec.source else None
+        if clone and clone.volume:
+            yield Reference(Key(self.name, clone.volume), "/spec/source/clone/volume")
 
     def derive(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Document]:
         return ()

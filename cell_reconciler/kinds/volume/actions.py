@@ -7,7 +7,7 @@ import msgspec
 from cell_reconciler.drivers import Doors
 from cell_reconciler.model.live import Image
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.storage import PoolTarget
+from cell_reconciler.model.storage import Origin, PoolTarget
 
 
 class VolumeAction(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,11 +21,12 @@ class VolumeAction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Create(VolumeAction, frozen=True, kw_only=True):
-    """A sparse image that has its mark from the first moment."""
+    """A sparse image that has its mark, and all its data, from the first moment."""
 
     size: int
     mark: Mark
     notes: dict[str, str]
+    origin: Origin | None = None
 
     def done(self, doors: Doors) -> bool:
         image = self.image(doors)
@@ -33,7 +34,8 @@ class Create(VolumeAction, frozen=True, kw_only=True):
         return held is not None and held.owner == self.mark.owner
 
     def do(self, doors: Doors) -> None:
-        doors.pool(self.target).create(self.name, self.size, self.mark, self.notes)
+        pool = doors.pool(self.target)
+        pool.create(self.name, self.size, self.mark, self.notes, origin=self.origin, tell=doors.progress)
 
 
 class SetMark(VolumeAction, frozen=True, kw_only=True):
@@ -53,7 +55,7 @@ class SetMark(VolumeAction, frozen=True, kw_only=True):
 
 
 class Grow(VolumeAction, frozen=True, kw_only=True):
-    """To ``size`` bytes. A running VM sees the new size after its next start."""
+    """To ``size`` bytes, while no VM has it open."""
 
     size: int
 
@@ -63,6 +65,22 @@ class Grow(VolumeAction, frozen=True, kw_only=True):
 
     def do(self, doors: Doors) -> None:
         doors.pool(self.target).grow(self.name, self.size)
+
+
+class GrowOnline(VolumeAction, frozen=True, kw_only=True):
+    """To ``size`` bytes by the QEMU that has it open: image and guest get the new size at once, or neither does."""
+
+    size: int
+    vm: str
+    device: str  # its name there: vda
+
+    def done(self, doors: Doors) -> bool:
+        image = self.image(doors)
+        return image is not None and image.size >= self.size
+
+    def do(self, doors: Doors) -> None:
+        if not self.done(doors):  # it may have grown meanwhile, and libvirt shrinks a RAW disk without a word
+            doors.libvirt.block_resize(self.vm, self.device, self.size)
 
 
 class Trash(VolumeAction, frozen=True, kw_only=True):

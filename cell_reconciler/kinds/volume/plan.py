@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.volume.actions import Create, Grow, Remove, SetMark, Trash
+from cell_reconciler.kinds.volume import source
+from cell_reconciler.kinds.volume.actions import Create, Grow, GrowOnline, Remove, SetMark, Trash
 from cell_reconciler.kinds.volume.spec import ReclaimPolicy, VolumeSpec
-from cell_reconciler.kinds.volume.usage import users
+from cell_reconciler.kinds.volume.usage import opened, users
 from cell_reconciler.model.change import Action, Cause, Change, FieldChange, Refusal, Step, Verb
 from cell_reconciler.model.document import Document, spec_digest
 from cell_reconciler.model.document import mark_of as document_mark
@@ -52,7 +53,7 @@ def converge(doc: Document, have: Observed | None, world: World) -> Change:
         waits = Refusal(reason="DependencyNotReady", message=f"StoragePool/{spec.pool} is not declared", waiting=True)
         return Change(key=doc.key, verb=Verb.NONE, refused=(waits,), position=doc.position)
     if have is None:
-        lost = _lost(doc, target, world.live)
+        lost = _lost(doc, target, world.live) or _sourceless(spec, target, world.live)
         if lost is not None:
             return Change(key=doc.key, verb=Verb.CREATE, refused=(lost,), position=doc.position)
         return _create(doc, spec, target, world.host)
@@ -63,7 +64,7 @@ def converge(doc: Document, have: Observed | None, world: World) -> Change:
             advice="annotate the document with cell/adopt: 'true' to take it over, or choose another name",
         )
         return Change(key=doc.key, verb=Verb.CREATE, refused=(foreign,), position=doc.position)
-    return _update(doc, spec, have, target, world.host)
+    return _update(doc, spec, have, target, world)
 
 
 def _lost(doc: Document, target: PoolTarget, live: Live) -> Refusal | None:
@@ -82,6 +83,18 @@ def _lost(doc: Document, target: PoolTarget, live: Live) -> Refusal | None:
     )
 
 
+def _sourceless(spec: VolumeSpec, target: PoolTarget, live: Live) -> Refusal | None:
+    """An image that no document declares is there, or somebody has to bring it."""
+    clone = spec.source.clone if spec.source else None
+    if not clone or not clone.image or f"{spec.pool}/{clone.image}" in live.images:
+        return None
+    return Refusal(
+        reason="DependencyNotReady",
+        message=f"{target.place} has no image {clone.image} to clone",
+        waiting=True,
+    )
+
+
 def _libvirt_away(live: Live) -> Refusal | None:
     gap = live.gap(Source.LIBVIRT)
     if gap is None:
@@ -91,29 +104,31 @@ def _libvirt_away(live: Live) -> Refusal | None:
 
 
 def _create(doc: Document, spec: VolumeSpec, target: PoolTarget, host: str) -> Change:
+    origin = source.origin(spec)
     action = Create(
         target=target,
         name=doc.key.name,
         size=int(spec.size),
         mark=document_mark(doc, spec_digest(spec)),
         notes={POLICY: spec.reclaim_policy.value, HOST: host},
+        origin=origin,
     )
-    step = _step(doc, "volume.create", f"create {spec.size.to_text()} volume {doc.key.name} in {spec.pool}", action)
+    text = f"create {spec.size.to_text()} volume {doc.key.name} in {spec.pool}{source.text(origin)}"
+    step = _step(doc, "volume.create", text, action)
     fields = compare(spec, UNSET)
     return Change(key=doc.key, verb=Verb.CREATE, fields=fields, steps=(step,), position=doc.position)
 
 
-def _update(doc: Document, spec: VolumeSpec, have: Observed, target: PoolTarget, host: str) -> Change:
+def _update(doc: Document, spec: VolumeSpec, have: Observed, target: PoolTarget, world: World) -> Change:
     fields = (*compare(spec, have.spec, ignored=doc.ignored), *_policy(doc, spec, have))
     acted = {change.path for change in fields if not change.ignored}
     refused = _refusals(spec, have.spec, acted)
+    if "spec.size" in acted and not refused and (away := _libvirt_away(world.live)) is not None:
+        refused = (away,)  # by whom it is grown depends on who has it open
     marks = have.mark is not None and have.mark.flags != _mark(doc, spec, have).flags
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if acted or marks else Verb.NONE
-    steps = () if refused else tuple(_steps(doc, spec, have, target, host, acted))
-    notes = ("a running VM sees the new size after its next start",) if "spec.size" in acted and steps else ()
-    return Change(
-        key=doc.key, verb=verb, fields=fields, steps=steps, refused=refused, notes=notes, position=doc.position
-    )
+    steps = () if refused else tuple(_steps(doc, spec, have, target, world, acted))
+    return Change(key=doc.key, verb=verb, fields=fields, steps=steps, refused=refused, position=doc.position)
 
 
 def _mark(doc: Document, spec: VolumeSpec, have: Observed) -> Mark:
@@ -154,21 +169,27 @@ def _refusals(spec: VolumeSpec, have: VolumeSpec, acted: set[str]) -> tuple[Refu
 
 
 def _steps(
-    doc: Document, spec: VolumeSpec, have: Observed, target: PoolTarget, host: str, acted: set[str]
+    doc: Document, spec: VolumeSpec, have: Observed, target: PoolTarget, world: World, acted: set[str]
 ) -> list[Step]:
     name = doc.key.name
     steps = []
     mark = _mark(doc, spec, have)
     if have.mark is None or acted or have.mark.flags != mark.flags:
         policy = have.spec.reclaim_policy if f"/spec/{POLICY}" in doc.ignored and have.mark else spec.reclaim_policy
-        notes = {POLICY: policy.value, HOST: have.detail.detail.get(HOST, host)}
+        notes = {POLICY: policy.value, HOST: have.detail.detail.get(HOST, world.host)}
         op, text = (
             ("volume.adopt", "take over volume") if have.mark is None else ("volume.mark", "note policy of volume")
         )
         steps.append(_step(doc, op, f"{text} {name}", SetMark(target=target, name=name, mark=mark, notes=notes)))
     if "spec.size" in acted:
-        grow = Grow(target=target, name=name, size=int(spec.size))
+        vm = opened(target, name, world.live)
+        grow = (
+            GrowOnline(target=target, name=name, size=int(spec.size), vm=vm[0], device=vm[1])
+            if vm
+            else Grow(target=target, name=name, size=int(spec.size))
+        )
         text = f"grow volume {name} from {have.spec.size.to_text()} to {spec.size.to_text()}"
+        text += f", in running VM {vm[0]} as well" if vm else ""
         steps.append(_step(doc, "volume.grow", text, grow))
     return steps
 

@@ -20,6 +20,20 @@ def users(target: PoolTarget, volume: str, live: Live) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def opened(target: PoolTarget, volume: str, live: Live) -> tuple[str, str] | None:
+    """The running domain that has the volume itself open, and its name there (``vda``); None when none has."""
+    source = disk_source(target, volume)
+    place = source.image or source.path
+    for name, domain in sorted(live.domains.items()):
+        if domain.active is None or volume not in domain.active:
+            continue
+        for disk in ET.fromstring(domain.active).findall("devices/disk"):
+            own, device = disk.find("source"), disk.find("target")
+            if own is not None and device is not None and place in (own.get("file"), own.get("dev"), own.get("name")):
+                return name, device.get("dev", "")
+    return None
+
+
 def _places(xml: str) -> set[str]:
     """Everything that a ``<source>`` of the XML opens, on whatever level."""
     sources = ET.fromstring(xml).iter("source")

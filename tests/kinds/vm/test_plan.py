@@ -10,7 +10,7 @@ import pytest
 from lxml import etree
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import actions, observe, resolve
+from cell_reconciler.kinds.virtual_machine import actions, live_actions, observe, resolve
 from cell_reconciler.model.change import Cause, Change, Risk, Verb
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
@@ -133,10 +133,24 @@ def test_an_undeclared_vm_that_was_adopted_is_given_up_not_deleted() -> None:
         ({"graphics": {"listen": "0.0.0.0"}}, "spec.graphics.listen"),
         ({"clock": {"kvmClock": False}}, "spec.clock.kvmClock"),
         ({"boot": {"kernel": "/boot/vmlinuz"}}, "spec.boot"),
-        ({"disks": WEB["disks"][:1]}, "spec.disks[data]"),
+        ({"cpu": {"maxSockets": 4}}, "spec.cpu.maxSockets"),
+        ({"cpu": {"sockets": 2}}, "spec.cpu.sockets"),  # more than the running VM may ever have
+        ({"cpu": {"features": {"require": ["pcid"]}}}, "spec.cpu.features.require"),
+        ({"memory": {"guest": "128MiB", "balloon": False}}, "spec.memory.balloon"),
+        ({"memory": {"guest": "128MiB", "hugepages": {}}}, "spec.memory.hugepages"),
+        ({"ioThreads": 1}, "spec.ioThreads"),
+        ({"video": "virtio"}, "spec.video"),
+        ({"watchdog": {}}, "spec.watchdog"),
+        ({"cdroms": [{"name": "cd"}]}, "spec.cdroms[cd]"),
+        ({"disks": [*WEB["disks"], {"name": "slow", "volume": "local/s", "bus": "sata"}]}, "spec.disks[slow]"),
+        ({"disks": [WEB["disks"][0], {**WEB["disks"][1], "io": "threads"}]}, "spec.disks[data].io"),
+        ({"disks": [WEB["disks"][0], {**WEB["disks"][1], "serial": "a1"}]}, "spec.disks[data].serial"),
+        ({"disks": [WEB["disks"][0], {**WEB["disks"][1], "readOnly": True}]}, "spec.disks[data].readOnly"),
+        ({"disks": [WEB["disks"][0], {**WEB["disks"][1], "detectZeroes": "on"}]}, "spec.disks[data].detectZeroes"),
+        ({"interfaces": [{**WEB["interfaces"][0], "queues": 2}]}, "spec.interfaces[lan].queues"),
+        ({"interfaces": [{**WEB["interfaces"][0], "mtu": 9000}]}, "spec.interfaces[lan].mtu"),
         ({"disks": [{**WEB["disks"][0], "cache": "writeback"}, WEB["disks"][1]]}, "spec.disks[root].cache"),
         ({"interfaces": [{**WEB["interfaces"][0], "model": "e1000"}]}, "spec.interfaces[lan].model"),
-        ({"interfaces": []}, "spec.interfaces[lan]"),
     ],
 )
 def test_what_needs_a_restart_is_defined_and_pending(spec: dict[str, Any], path: str) -> None:
@@ -179,8 +193,48 @@ def test_live_fields_are_changed_in_both_copies() -> None:
     assert _ops(change) == ["vm.redefine", "vm.autostart", "vm.describe", "vm.move-interface"]
     assert change.risk == Risk.BLIP
     assert not change.pending
-    (move,) = [s.action for s in change.steps if isinstance(s.action, actions.MoveInterface)]
+    (move,) = [s.action for s in change.steps if isinstance(s.action, live_actions.ChangeInterface)]
     assert move.bridge == "br-VM.102"
+
+
+DATA_DISK: dict[str, Any] = WEB["disks"][1]
+LAN: dict[str, Any] = WEB["interfaces"][0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "ops", "risk"),
+    [
+        ({"disks": [*WEB["disks"], {"name": "new", "volume": "local/n"}]}, ["vm.plug"], Risk.NONE),
+        ({"disks": WEB["disks"][:1]}, ["vm.unplug"], Risk.CUTS_VM),
+        ({"interfaces": [LAN, {"name": "new", "bridge": "br-VM"}]}, ["vm.plug"], Risk.NONE),
+        ({"interfaces": []}, ["vm.unplug"], Risk.CUTS_VM),
+        ({"interfaces": [{**LAN, "link": "down"}]}, ["vm.link"], Risk.CUTS_VM),
+        ({"disks": [WEB["disks"][0], {**DATA_DISK, "iotune": {"totalIopsSec": 100}}]}, ["vm.iotune"], Risk.NONE),
+        ({"disks": [{**WEB["disks"][0], "name": "other"}, DATA_DISK]}, ["vm.plug", "vm.unplug"], Risk.CUTS_VM),
+    ],
+)
+def test_what_libvirt_changes_in_place_is_not_pending(spec: dict[str, Any], ops: list[str], risk: Risk) -> None:
+    change = _plan(**spec)
+    assert _ops(change) == ["vm.redefine", *ops]
+    assert change.risk == risk
+    assert not change.pending
+    assert all(step.why for step in change.steps if step.risk)
+
+
+def test_sockets_are_plugged_up_to_the_most_that_the_instance_has() -> None:
+    def with_room(text: str) -> str:
+        return text.replace(">1</vcpu>", " current='1'>4</vcpu>").replace(
+            "topology sockets='1'", "topology sockets='4'"
+        )
+
+    inactive, active = ((DATA / f"web.{side}.xml").read_text() for side in ("inactive", "active"))
+    domain = _web(inactive=with_room(inactive), active=with_room(active))
+    change = _plan(domain, cpu={"sockets": 3, "maxSockets": 4})
+    assert _ops(change) == ["vm.redefine", "vm.vcpus"]
+    assert change.steps[1].action.count == 3
+    fewer = with_room(active).replace("current='1'", "current='3'")
+    change = _plan(msgspec.structs.replace(domain, active=fewer), cpu={"sockets": 2, "maxSockets": 4})
+    assert (_ops(change), [f.path for f in change.pending]) == (["vm.redefine"], ["spec.cpu.sockets"])
 
 
 def test_drift_of_the_running_instance_alone_is_repaired_there() -> None:
@@ -315,7 +369,7 @@ def test_an_adopted_device_keeps_its_name_when_all_else_of_it_changes() -> None:
     assert [(f.path, f.pending) for f in change.fields] == [("spec.interfaces[lan].bridge", False)]
     assert _ops(change) == ["vm.redefine", "vm.move-interface"]
     move = change.steps[1].action
-    assert isinstance(move, actions.MoveInterface)
+    assert isinstance(move, live_actions.ChangeInterface)
     assert move.mac == "52:54:00:aa:bb:01"
 
 

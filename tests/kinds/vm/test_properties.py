@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.virtual_machine import observe, patch, resolve, xml
 from cell_reconciler.kinds.virtual_machine.tree import Context
+from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
@@ -27,12 +28,32 @@ def _optional(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
 
 
 _cpu = st.one_of(
-    _optional(sockets=st.integers(1, 4), cores=st.integers(1, 4), threads=st.integers(1, 2)),
+    _optional(
+        sockets=st.integers(1, 4),
+        maxSockets=st.integers(1, 8),
+        cores=st.integers(1, 4),
+        threads=st.integers(1, 2),
+        features=_optional(
+            require=st.lists(st.sampled_from(["pcid", "aes"]), unique=True),
+            disable=st.lists(st.sampled_from(["hle", "rtm", "aes"]), unique=True),
+        ),
+    ),
     st.just({"mode": "host-passthrough"}),
     st.just({"mode": "custom", "model": "EPYC"}),
 )
+_limits = st.one_of(
+    st.just({"totalBytesSec": 10_000_000}),
+    st.just({"readIopsSec": 100, "writeIopsSec": 200, "writeIopsSecMax": 300}),
+    _optional(readBytesSec=st.integers(1, 10**9), totalIopsSec=st.integers(1, 10**6)),
+)
 _disk = _optional(
-    bus=st.sampled_from(["virtio", "scsi"]),
+    bus=st.sampled_from(["virtio", "scsi", "sata", "ide"]),
+    io=st.sampled_from(["native", "threads", "io_uring"]),
+    detectZeroes=st.sampled_from(["off", "on", "unmap"]),
+    ioThread=st.integers(1, 2),
+    iotune=_limits,
+    serial=st.from_regex(r"[A-Za-z0-9_.+-]{1,20}", fullmatch=True),
+    readOnly=st.booleans(),
     cache=st.sampled_from(["none", "writeback", "writethrough", "directsync", "unsafe"]),
     discard=st.sampled_from(["unmap", "ignore"]),
     bootOrder=st.integers(1, 100),
@@ -41,7 +62,11 @@ _nic = _optional(
     vlan=st.integers(1, 4094),
     model=st.sampled_from(["virtio", "e1000", "e1000e", "rtl8139"]),
     bootOrder=st.integers(101, 200),
+    queues=st.integers(1, 8),
+    mtu=st.sampled_from([1400, 9000]),
+    link=st.sampled_from(["up", "down"]),
 )
+_cdrom = _optional(bus=st.sampled_from(["sata", "ide", "scsi"]), media=st.just("/iso/any.iso"))
 
 
 @st.composite
@@ -51,6 +76,7 @@ def specs(draw: st.DrawFn) -> Document:
     cut = draw(st.integers(0, len(names)))
     disks = [{"name": n, "volume": f"local/{n}", **draw(_disk)} for n in names[:cut]]
     nics = [{"name": n, "bridge": draw(st.sampled_from(["br-VM", "br0"])), **draw(_nic)} for n in names[cut:]]
+    cdroms = [{"name": f"cd-{i}", **draw(_cdrom)} for i in range(draw(st.integers(0, 2)))]
     orders = [d["bootOrder"] for d in (*disks, *nics) if "bootOrder" in d]
     assume(len(orders) == len(set(orders)))
     spec = draw(
@@ -64,13 +90,20 @@ def specs(draw: st.DrawFn) -> Document:
             guestAgent=st.booleans(),
             rng=st.booleans(),
             clock=st.just({"kvmClock": False}),
+            firmware=st.sampled_from([{"type": "uefi"}, {"type": "uefi", "secureBoot": True}]),
+            tpm=_optional(model=st.sampled_from(["tpm-crb", "tpm-tis"]), version=st.sampled_from(["2.0", "1.2"])),
+            ioThreads=st.integers(0, 3),
+            video=st.sampled_from(["vga", "virtio", "bochs", "cirrus", "none"]),
+            watchdog=_optional(
+                model=st.sampled_from(["i6300esb", "ib700"]), action=st.sampled_from(["reset", "pause", "inject-nmi"])
+            ),
             runStrategy=st.sampled_from(["Always", "Once", "Manual", "Halted"]),
         )
     )
-    guest = {"guest": f"{draw(st.integers(1, 2**20))}MiB"}
-    doc = vm("any", memory=guest, disks=disks, interfaces=nics, **spec)
-    problems = list(VM.check(doc, {doc.key: doc}))
-    assume(not problems)
+    memory = draw(_optional(balloon=st.booleans(), hugepages=_optional(pageSize=st.sampled_from(["2MiB", "1GiB"]))))
+    guest = {"guest": f"{draw(st.integers(1, 2**20))}MiB", **memory}
+    doc = vm("any", memory=guest, disks=disks, cdroms=cdroms, interfaces=nics, **spec)
+    assume(not [p for p in VM.check(doc, {doc.key: doc}) if p.severity == Severity.ERROR])
     return doc
 
 

@@ -1,0 +1,107 @@
+"""A domain as a document: everything that the model knows of it; what it does not know is listed, and stays in the XML.
+
+A document that takes over a domain owns the fields that it names, so that leaving something out never changes it. Disks
+are left out: which StoragePool their place is in, the host cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cell_reconciler.kinds.contract import World
+from cell_reconciler.kinds.export import Exported, unusual
+from cell_reconciler.kinds.virtual_machine import devices, observe, xml
+from cell_reconciler.kinds.virtual_machine.codec.consoles import AGENT
+from cell_reconciler.model.fields import UNSET
+from cell_reconciler.model.live import Domain, Live
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+# What the model knows, what libvirt adds to every domain, and what only describes: none of it is lost.
+_KNOWN: Mapping[str, str] = {
+    ".": "name uuid title description metadata memory currentMemory vcpu vcpus os features cpu clock on_poweroff"
+    " on_reboot on_crash pm devices memoryBacking iothreads iothreadids resource",
+    "features": "acpi apic",
+    "cpu": "model vendor topology feature",
+    "devices": "emulator disk controller interface serial console channel input graphics video memballoon rng watchdog"
+    " tpm audio",
+}
+
+
+class VirtualMachineExporter:
+    """See ``kinds.export.Exporter``."""
+
+    def left_out(self, name: str, live: Live) -> str:
+        return "" if live.domains[name].inactive is not None else "it is transient: it has no definition"
+
+    def export(self, name: str, world: World) -> Exported | None:
+        domain = world.live.domains.get(name)
+        if domain is None or domain.inactive is None:
+            return None
+        raw = observe.parsed(domain.inactive)
+        spec = msgspec.structs.replace(raw.spec, autostart=domain.autostart, disks=(), interfaces=(), cdroms=())
+        found = unusual(_said(spec))
+        names = _Names(raw.aliased)
+        cdroms = [unusual(_said(drive)) for drive in raw.spec.cdroms]  # by alias, or by target: sda
+        nics = [
+            {**unusual(_said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if ":" not in nic.bridge
+        ]
+        found |= ({"cdroms": cdroms} if cdroms else {}) | ({"interfaces": nics} if nics else {})
+        return Exported(spec=found, lost=tuple(lost(domain)))
+
+
+class _Names:
+    """Names for interfaces that have none: ``net0``, ``net1`` …; those with our alias keep theirs."""
+
+    def __init__(self, taken: frozenset[str]) -> None:
+        self.taken, self.ours = set(taken), taken
+
+    def of(self, name: str) -> str:
+        if name in self.ours:
+            return name
+        found = next(f"net{i}" for i in range(len(self.taken) + 1) if f"net{i}" not in self.taken)
+        self.taken.add(found)
+        return found
+
+
+def _said(value: Any) -> Any:
+    """None → UNSET: what is not there is not said."""
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.replace(value, **{f: _said(getattr(value, f)) for f in value.__struct_fields__})
+    return UNSET if value is None else value
+
+
+def lost(domain: Domain) -> Iterator[str]:
+    """What the document does not say, a line each."""
+    root = xml.parse(domain.inactive or "")
+    raw = observe.parsed(domain.inactive or "")
+    for disk in raw.spec.disks:
+        place = devices.place(raw.sources[disk.name])
+        yield f"disk {disk.name} ({place}) is not declared: declare its StoragePool, and the disk by POOL/NAME"
+    for nic in raw.spec.interfaces:
+        if ":" in nic.bridge:
+            yield f"interface {nic.name} ({nic.bridge}) cannot be declared: it is on no Linux bridge"
+    yield from _unknown(root)
+
+
+def _unknown(root: Element) -> Iterator[str]:
+    """Elements that no field is about, once each, in their order."""
+    for path, known in _KNOWN.items():
+        parent = root if path == "." else root.find(path)
+        inside = "" if path == "." else f" in <{path}>"
+        tags = [child.tag for child in (() if parent is None else parent) if isinstance(child.tag, str)]
+        for tag in dict.fromkeys(tag.rpartition("}")[2] for tag in tags):
+            if tag not in known.split():
+                yield f"<{tag}>{inside} cannot be declared; it stays as it is"
+    others = [(f"graphics of type {e.get('type')}", e.get("type") != "vnc") for e in root.findall("devices/graphics")]
+    kinds = [e.get("device", "disk") for e in root.findall("devices/disk")]
+    others += [(f"a {kind}", kind not in ("disk", "cdrom")) for kind in kinds]
+    ends = [target.get("name") or "" for target in root.findall("devices/channel/target")]
+    others += [(f"the channel {name}", name != AGENT) for name in ends]
+    for what, foreign in others:
+        if foreign:
+            yield f"{what} cannot be declared; it stays as it is"

@@ -1,0 +1,208 @@
+"""What the steps about a running instance do; each reads back whether it is so.
+
+``handle`` is what a device is known by in the running instance: the target of a disk (``vda``), the MAC of an
+interface. A VM that went off meanwhile needs none of it: it starts as it is defined.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from cell_reconciler.errors import StepFailed, Transient
+from cell_reconciler.kinds.virtual_machine import devices, observe, xml
+from cell_reconciler.kinds.virtual_machine.codec import Option, child
+from cell_reconciler.kinds.virtual_machine.spec.disk import Iotune
+from cell_reconciler.model.live import Domain
+from cell_reconciler.model.storage import PoolTarget
+
+_RELEASE = 20.0  # s that a guest has to let a device go; libvirt itself waits 5 s and says nothing then
+_POLL = 0.25  # s
+
+
+def active(domain: Domain | None) -> bool:
+    return domain is not None and domain.active is not None
+
+
+def _element(text: str | None, handle: str | None = None, *, alias: str | None = None) -> Any:
+    """The device of this handle, or of this alias of ours, in an XML; None when there is none."""
+    if text is None:
+        return None
+    root = xml.parse(text)
+    for codec in devices.LISTS:
+        for element in codec.elements(root):
+            if (codec.handle(element) == handle) if alias is None else (devices.alias(element) == alias):
+                return element
+    return None
+
+
+class _Live(msgspec.Struct, frozen=True):
+    """Something about the running instance of one VM."""
+
+    name: str
+
+    def holds(self, domain: Domain) -> bool:
+        """Is it so in the running instance?"""
+        raise NotImplementedError
+
+    def done(self, doors: Any) -> bool:
+        domain = doors.libvirt.domain(self.name)
+        return not active(domain) or self.holds(domain)
+
+    def device(self, doors: Any, handle: str) -> Any:
+        """The device in the running instance. Raises Transient when it is not there."""
+        domain = doors.libvirt.domain(self.name)
+        element = _element(None if domain is None else domain.active, handle)
+        if element is None:
+            raise Transient(f"domain {self.name} has no device {handle} at the moment")
+        return element
+
+
+class Describe(_Live, frozen=True):
+    """The description of the running instance."""
+
+    text: str | None
+
+    def holds(self, domain: Domain) -> bool:
+        return bool(observe.parsed(domain.active or "").spec.description == self.text)
+
+    def do(self, doors: Any) -> None:
+        doors.libvirt.set_description(self.name, self.text)
+
+
+class Vcpus(_Live, frozen=True):
+    """More vCPUs; the guest's kernel brings them online."""
+
+    count: int
+
+    def holds(self, domain: Domain) -> bool:
+        cpu = observe.parsed(domain.active or "").spec.cpu
+        return cpu.sockets * cpu.cores * cpu.threads >= self.count
+
+    def do(self, doors: Any) -> None:
+        doors.libvirt.set_vcpus(self.name, self.count)
+
+
+class ChangeInterface(_Live, frozen=True):
+    """Put a running interface on another bridge (its tap moves, the guest sees nothing of it); cable in or out."""
+
+    mac: str
+    bridge: str | None = None  # the access bridge
+    link: str | None = None
+
+    _STATE = Option("link", "state", absent="up")
+
+    def holds(self, domain: Domain) -> bool:
+        element = _element(domain.active, self.mac)
+        if element is None:
+            return False
+        moved = self.bridge is None or devices.BridgeName().read(element) == self.bridge
+        return moved and self.link in (None, self._STATE.read(element))
+
+    def do(self, doors: Any) -> None:
+        element = self.device(doors, self.mac)
+        if self.bridge is not None:
+            child(element, "source").set("bridge", self.bridge)
+        if self.link is not None:
+            child(element, "link").set("state", self.link)  # also "up": libvirt takes a missing one for no change
+        doors.libvirt.update_device(self.name, xml.text(element))
+
+
+class ChangeMedia(_Live, frozen=True):
+    """Another medium in the tray of a CD-ROM drive, or none."""
+
+    target: str
+    media: str | None
+
+    def holds(self, domain: Domain) -> bool:
+        element = _element(domain.active, self.target)
+        return element is not None and devices.Media().read(element) == self.media
+
+    def do(self, doors: Any) -> None:
+        element = self.device(doors, self.target)
+        devices.write_media(element, self.media)
+        doors.libvirt.update_device(self.name, xml.text(element))
+
+
+class Throttle(_Live, frozen=True):
+    """The limits of a disk's rate; all of them at once, 0 for none."""
+
+    target: str
+    limits: dict[str, int]
+
+    def holds(self, domain: Domain) -> bool:
+        element = _element(domain.active, self.target)
+        if element is None:
+            return False
+        have = {name: int(element.findtext(f"iotune/{name}") or 0) for name in self.limits}
+        return have == self.limits
+
+    def do(self, doors: Any) -> None:
+        doors.libvirt.set_block_iotune(self.name, self.target, self.limits)
+
+
+def limits(iotune: Any) -> dict[str, int]:
+    """Every limit of an ``Iotune`` (or none) by libvirt's name for it."""
+    return {name: getattr(iotune, name, None) or 0 for name in Iotune.__struct_fields__}
+
+
+class Plug(_Live, frozen=True):
+    """Plug a device of the definition into the running instance.
+
+    ``disk``: pool and image. One that somebody else has open is not plugged in: it may be the disk of another VM.
+    """
+
+    device_name: str
+    disk: tuple[tuple[PoolTarget, str], ...] = ()
+
+    def holds(self, domain: Domain) -> bool:
+        return _element(domain.active, alias=self.device_name) is not None
+
+    def do(self, doors: Any) -> None:
+        domain = doors.libvirt.domain(self.name)
+        element = None if domain is None else _element(domain.inactive, alias=self.device_name)
+        if domain is None or element is None:
+            raise Transient(f"the definition of domain {self.name} has no device {self.device_name}", "plan again")
+        for target, image in self.disk:
+            users = doors.pool(target).users(image)
+            if users:
+                raise Transient(
+                    f"{target.place}/{image} is not plugged into VM {self.name}: it is open at {', '.join(users)}",
+                    "stop that user first. If that client died, its watch ends after 30 s",
+                )
+        self._controller(doors, domain, element)
+        doors.libvirt.attach_device(self.name, xml.text(element))
+
+    def _controller(self, doors: Any, domain: Domain, element: Any) -> None:
+        """A SCSI disk's controller comes first: libvirt itself would add one of another model, at another place."""
+        address = element.find("address[@type='drive']")
+        if address is None:
+            return
+        which = f"devices/controller[@type='scsi'][@index='{address.get('controller')}']"
+        there, defined = (xml.parse(text or "<domain/>").find(which) for text in (domain.active, domain.inactive))
+        if there is None and defined is not None:
+            doors.libvirt.attach_device(self.name, xml.text(defined))
+
+
+class Unplug(_Live, frozen=True):
+    """Take a device out of the running instance; done when the guest let it go."""
+
+    device_name: str
+    handle: str
+
+    def holds(self, domain: Domain) -> bool:
+        return _element(domain.active, self.handle) is None
+
+    def do(self, doors: Any) -> None:
+        element = self.device(doors, self.handle)
+        doors.libvirt.detach_device(self.name, xml.text(element))
+        end = time.monotonic() + _RELEASE
+        while not self.done(doors):
+            if time.monotonic() >= end:
+                raise StepFailed(
+                    f"the guest of VM {self.name} did not release {self.device_name} within {_RELEASE:g} s",
+                    "is it in use there, or the guest not up yet? It goes at the next start at the latest",
+                )
+            time.sleep(_POLL)

@@ -1,0 +1,194 @@
+"""The fields of VirtualMachine, each declared once: text, default, limits, what a change takes, and its XML codec.
+
+Structure as KubeVirt names it (``cpu.sockets``, ``memory.guest``, ``runStrategy``), leaves as libvirt spells them
+(``cache``, ``discard``, ``model``). ``xml=`` is the codec by which ``tree`` reads and writes the field; a field
+without one and without ``POLICY`` lives outside the XML (``autostart``). An optional field that is left out means
+*absent*, and that is ours too: ``resolve.effective`` turns UNSET into None.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from cell_reconciler.kinds.placement import Placed
+from cell_reconciler.kinds.virtual_machine import codec, devices
+from cell_reconciler.kinds.virtual_machine.codec import board as boards  # its name here is that of a part of spec
+from cell_reconciler.kinds.virtual_machine.codec import consoles
+from cell_reconciler.kinds.virtual_machine.codec import firmware as firmwares
+from cell_reconciler.kinds.virtual_machine.spec.board import Boot, Clock, Firmware, Machine, Memory, Tpm, Watchdog
+from cell_reconciler.kinds.virtual_machine.spec.console import Graphics, GraphicsType, VideoModel
+from cell_reconciler.kinds.virtual_machine.spec.cpu import Cpu, CpuMode
+from cell_reconciler.kinds.virtual_machine.spec.disk import Cdrom, Disk, DiskBus
+from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
+from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
+from cell_reconciler.model.quantities import Duration
+
+_TEXT = r"^[^\x00-\x08\x0b-\x1f\ufffe\uffff]+$"
+
+
+class RunStrategy(StrEnum):
+    """Who decides whether the VM runs; KubeVirt's words."""
+
+    ALWAYS = "Always"  # started whenever it is shut off
+    RERUN_ON_FAILURE = "RerunOnFailure"  # started again after a crash, not after a clean shutdown
+    ONCE = "Once"  # started after it was created, then left alone
+    MANUAL = "Manual"  # left as it is
+    HALTED = "Halted"  # kept shut off
+
+
+class Restart(StrEnum):
+    """May the reconciler restart a running VM for a change that needs it?"""
+
+    NEVER = "Never"  # the change is pending until somebody does
+    ALLOWED = "Allowed"
+
+
+class UpdatePolicy(Spec, frozen=True, kw_only=True):
+    """What a change may do to the running VM."""
+
+    restart: Annotated[
+        Restart,
+        doc("`Never`: what needs a restart is pending. `Allowed`: the VM is shut down and started.", Effect.POLICY),
+    ] = Restart.NEVER
+
+
+class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
+    """A VM: a persistent libvirt domain, its devices, and whether it runs."""
+
+    uuid: (
+        Annotated[
+            str,
+            doc(
+                "Default: derived from the name, the same on every host.",
+                Effect.IMMUTABLE,
+                pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+                xml=codec.Text("uuid"),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    description: (
+        Annotated[
+            str,
+            doc(
+                "For people.",
+                Effect.LIVE,
+                max_length=4096,
+                pattern=_TEXT,
+                xml=codec.Text("description"),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    cpu: Annotated[Cpu, doc("Virtual CPUs.", Effect.RESTART)] = Cpu()
+    memory: Annotated[Memory, doc("Memory.", Effect.RESTART)]
+    machine: Annotated[Machine, doc("The emulated board.", Effect.RESTART)] = Machine()
+    firmware: Annotated[Firmware, doc("What starts the guest's boot loader.", Effect.RESTART)] = Firmware()
+    tpm: Annotated[Tpm, doc("An emulated TPM. Absent: none.", Effect.RESTART, xml=firmwares.Tpm())] | UnsetType = UNSET
+    boot: (
+        Annotated[
+            Boot, doc("Direct kernel boot. Absent: from disk or network.", Effect.RESTART, xml=boards.DirectBoot())
+        ]
+        | UnsetType
+    ) = UNSET
+    disks: Annotated[
+        tuple[Disk, ...],
+        doc(
+            "Disks, by name. On bus virtio and scsi they are plugged into the running VM.",
+            Effect.RESTART,
+            max_length=20,
+            xml=devices.Disks(),
+        ),
+    ] = ()
+    cdroms: Annotated[
+        tuple[Cdrom, ...], doc("CD-ROM drives, by name.", Effect.RESTART, max_length=8, xml=devices.Cdroms())
+    ] = ()
+    io_threads: Annotated[
+        int,
+        doc(
+            "Threads that serve disks beside QEMU's own; a disk names one by its number.",
+            Effect.RESTART,
+            ge=0,
+            le=64,
+            xml=boards.IoThreads(),
+        ),
+    ] = 0
+    interfaces: Annotated[
+        tuple[Interface, ...],
+        doc(
+            "Network interfaces, by name. They are plugged into the running VM.",
+            Effect.RESTART,
+            max_length=8,
+            xml=devices.Interfaces(),
+        ),
+    ] = ()
+    serial_console: Annotated[
+        bool, doc("A serial port with `virsh console`.", Effect.RESTART, xml=consoles.SerialConsole())
+    ] = True
+    graphics: Annotated[Graphics, doc("The graphical console.", Effect.RESTART)] = Graphics()
+    video: (
+        Annotated[
+            VideoModel,
+            doc(
+                "The card that shows the console. Default: `vga` with graphics, `none` without.",
+                Effect.RESTART,
+                xml=consoles.Video(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    watchdog: (
+        Annotated[
+            Watchdog,
+            doc("A device that acts when the guest hangs. Absent: none.", Effect.RESTART, xml=boards.Watchdog()),
+        ]
+        | UnsetType
+    ) = UNSET
+    guest_agent: Annotated[
+        bool, doc("A channel for the QEMU guest agent.", Effect.RESTART, xml=consoles.GuestAgent())
+    ] = True
+    rng: Annotated[bool, doc("A virtio random number generator.", Effect.RESTART, xml=boards.Rng())] = True
+    clock: Annotated[Clock, doc("Time in the guest.", Effect.RESTART)] = Clock()
+    run_strategy: Annotated[
+        RunStrategy,
+        doc(
+            "`Always`: started whenever it is shut off. `RerunOnFailure`: started again after a crash only. "
+            "`Once`: started when created. `Manual`: left as it is. `Halted`: kept shut off.",
+            Effect.POLICY,
+        ),
+    ] = RunStrategy.ALWAYS
+    autostart: Annotated[bool, doc("libvirt starts it when the host boots.", Effect.LIVE)] = False
+    shutdown_timeout: Annotated[
+        Duration, doc("How long the guest may take to shut down when asked to.", Effect.POLICY)
+    ] = Duration(120)
+    force_stop: Annotated[
+        bool, doc("Power the VM off when it did not shut down in time. Otherwise it is left running.", Effect.POLICY)
+    ] = False
+    update_policy: Annotated[UpdatePolicy, doc("What a change may do to the running VM.", Effect.POLICY)] = (
+        UpdatePolicy()
+    )
+
+
+__all__ = [
+    "Boot",
+    "Cdrom",
+    "Clock",
+    "Cpu",
+    "CpuMode",
+    "Disk",
+    "DiskBus",
+    "Firmware",
+    "Graphics",
+    "GraphicsType",
+    "Interface",
+    "Machine",
+    "Memory",
+    "Restart",
+    "RunStrategy",
+    "Tpm",
+    "UpdatePolicy",
+    "VideoModel",
+    "VirtualMachineSpec",
+    "Watchdog",
+]

@@ -1,0 +1,116 @@
+"""Domains of others as documents: taken over by marks alone, and what the model does not know is told and stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from cell_reconciler.cli.exported import Export, export, notes
+from cell_reconciler.kinds.virtual_machine import codec, xml
+from cell_reconciler.load import Specs
+from cell_reconciler.model.change import Plan, Verb
+from cell_reconciler.model.document import Document
+from cell_reconciler.model.live import Domain, Link, Live
+from cell_reconciler.planning import Policy, make_plan
+from tests.kinds.vm.make import VM, pool, world
+from tests.kinds.vm.schema import rendered
+from tests.kinds.vm.test_properties import specs
+
+OLD = (Path(__file__).parent / "data" / "old.inactive.xml").read_text()
+
+
+def live(name: str, inactive: str) -> Live:
+    """A host with this domain, and with the bridges that it is on."""
+    domain = Domain(uuid="u", name=name, state="shutoff", inactive=inactive, active=None)
+    names = {source.get("bridge") or "" for source in xml.parse(inactive).findall("devices/interface/source")}
+    return Live(host="h1", domains={name: domain}, links={link: bridge(link, i) for i, link in enumerate(names, 2)})
+
+
+def bridge(name: str, index: int) -> Link:
+    return Link(
+        index=index,
+        name=name,
+        kind="bridge",
+        mac="52:00:00:00:00:01",
+        permanent_mac=None,
+        mtu=1500,
+        up=True,
+        carrier=True,
+        master=None,
+        parent=None,
+        group=0,
+        alias=None,
+    )
+
+
+def planned(found: Export, around: Live) -> Plan:
+    """The plan for the exported documents, with a host document beside them."""
+    host = "apiVersion: cell/v1\nkind: Host\nmetadata: {name: h1}\nspec: {domainType: qemu}\n"
+    files = {str(key): found.text(key).encode() for key in found.documents}
+    loaded = Specs((), "h1", fixed={"host.yaml": host.encode(), **files}).scan(around)
+    assert not [d for d in loaded.diagnostics if d.severity == "error"], loaded.diagnostics
+    return make_plan("h1", loaded, around, Policy())
+
+
+def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> None:
+    around = live("old", OLD.replace("</features>", "<vmport state='off'/></features>"))
+    found = export(("VirtualMachine",), around)
+    ((key, document),) = found.documents.items()
+    assert document["metadata"]["annotations"] == {"cell/adopt": "true"}
+    assert document["spec"] == {
+        "uuid": "3d6c1d1e-0a55-4c0a-9a7e-0f9d4b1c2a33",
+        "cpu": {"sockets": 2, "maxSockets": 2, "mode": "custom", "model": "qemu64"},
+        "memory": {"guest": "256MiB"},
+        "machine": {"type": "pc-i440fx-7.2"},
+        "cdroms": [{"name": "sda", "bus": "sata"}],
+        "interfaces": [
+            {"name": "net0", "bridge": "br-VM", "model": "e1000", "mac": "52:54:00:aa:bb:01"},
+            {"name": "net1", "bridge": "br-VM", "model": "rtl8139", "mac": "52:54:00:aa:bb:02"},
+        ],
+        "video": "cirrus",
+        "watchdog": {},
+        "guestAgent": False,
+        "rng": False,
+    }
+    said = "\n".join(notes(found))
+    for word in ("/var/lib/libvirt/images/local/web-root.raw", "/somewhere/else.img", "hyperv", "vmport"):
+        assert word in said
+    (change,) = (c for c in planned(found, around).changes if c.key == key)
+    assert (change.verb, change.fields, [s.op for s in change.steps]) == (Verb.ADOPT, (), ["vm.adopt"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("</devices>", "<sound model='ich9'/></devices>", "sound"),
+        ("</devices>", "<hostdev mode='subsystem' type='usb'><source/></hostdev></devices>", "hostdev"),
+        ("</devices>", "<channel type='unix'><target type='virtio' name='org.x'/></channel></devices>", "org.x"),
+        ("type='vnc'", "type='spice'", "spice"),
+        ("<clock", "<cputune><shares>9</shares></cputune><clock", "cputune"),
+        ("type='bridge'", "type='user'", "user:"),
+        ("device='cdrom'", "device='floppy'", "floppy"),
+    ],
+)
+def test_what_the_model_does_not_know_is_told(old: str, new: str, word: str) -> None:
+    around = live("old", OLD.replace(old, new))
+    found = export(("VirtualMachine",), around)
+    assert word in "\n".join(notes(found))
+    (change,) = (c for c in planned(found, around).changes if c.key.kind == VM.name)
+    assert [s.op for s in change.steps] == ["vm.adopt"]
+
+
+@given(specs())
+def test_whatever_a_domain_has_its_export_needs_nothing_but_the_mark(doc: Document) -> None:
+    local = pool("local", "/var/lib/libvirt/images/cell")
+    root = rendered(VM.plan(doc, None, world(local, doc)))
+    codec.drop(root, "metadata")
+    codec.drop(root, "devices/*/alias")
+    around = live("any", xml.text(root))
+    found = export(("VirtualMachine",), around)
+    assert [key.name for key in found.documents] == ["any"], list(notes(found))
+    for change in planned(found, around).changes:
+        if change.key.kind == VM.name:
+            assert (change.fields, [s.op for s in change.steps]) == ((), ["vm.adopt"])
+    assert not [text for text in notes(found) if "is not declared: it would be changed" in text]

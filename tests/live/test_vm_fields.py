@@ -1,0 +1,186 @@
+"""Every field of a VM, one at a time, on a running guest: live or pending as declared, and never another process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cell_reconciler.errors import StepFailed
+from cell_reconciler.model.document import Document
+from tests.kinds.vm.make import carry_out, vm
+from tests.live.test_vm import Site, site  # noqa: F401  # the fixture
+
+pytestmark = pytest.mark.live
+
+ROOT: dict[str, Any] = {"name": "root", "volume": "local/fields-root", "bootOrder": 1}
+DATA: dict[str, Any] = {"name": "data", "volume": "local/fields-data", "bus": "scsi"}
+LAN: dict[str, Any] = {"name": "lan", "bridge": "br-VM", "vlan": 101}
+DRIVE: dict[str, Any] = {"name": "cd"}
+BASE: dict[str, Any] = {
+    "cpu": {"maxSockets": 2},
+    "disks": [ROOT, DATA],
+    "cdroms": [DRIVE],
+    "interfaces": [LAN],
+    "shutdownTimeout": "1s",
+    "forceStop": True,
+}
+PENDING: dict[str, dict[str, Any]] = {
+    "spec.cpu.cores": {"cpu": {"maxSockets": 2, "cores": 2}},
+    "spec.cpu.threads": {"cpu": {"maxSockets": 2, "threads": 2}},
+    "spec.cpu.maxSockets": {"cpu": {"maxSockets": 4}},
+    "spec.cpu.mode": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC"}},
+    "spec.cpu.features.disable": {"cpu": {"maxSockets": 2, "features": {"disable": ["hle"]}}},
+    "spec.memory.guest": {"memory": {"guest": "160MiB"}},
+    "spec.memory.balloon": {"memory": {"guest": "128MiB", "balloon": False}},
+    "spec.memory.hugepages": {"memory": {"guest": "128MiB", "hugepages": {}}},
+    "spec.machine.type": {"machine": {"type": "pc"}},
+    "spec.firmware.type": {"firmware": {"type": "uefi"}},
+    "spec.firmware.secureBoot": {"firmware": {"type": "uefi", "secureBoot": True}},
+    "spec.tpm": {"tpm": {}},
+    "spec.boot": {"boot": {"kernel": "/boot/vmlinuz"}},
+    "spec.disks[data].bus": {"disks": [ROOT, {**DATA, "bus": "sata"}]},
+    "spec.disks[data].cache": {"disks": [ROOT, {**DATA, "cache": "writeback"}]},
+    "spec.disks[data].discard": {"disks": [ROOT, {**DATA, "discard": "ignore"}]},
+    "spec.disks[data].bootOrder": {"disks": [ROOT, {**DATA, "bootOrder": 2}]},
+    "spec.disks[data].io": {"disks": [ROOT, {**DATA, "io": "threads"}]},
+    "spec.disks[data].detectZeroes": {"disks": [ROOT, {**DATA, "detectZeroes": "unmap"}]},
+    "spec.disks[data].serial": {"disks": [ROOT, {**DATA, "serial": "DATA-1"}]},
+    "spec.disks[data].readOnly": {"disks": [ROOT, {**DATA, "readOnly": True}]},
+    "spec.disks[root].ioThread": {"disks": [{**ROOT, "ioThread": 1}, DATA], "ioThreads": 1},
+    "spec.ioThreads": {"ioThreads": 2},
+    "spec.disks[slow]": {"disks": [ROOT, DATA, {"name": "slow", "volume": "local/fields-more", "bus": "sata"}]},
+    "spec.cdroms[other]": {"cdroms": [DRIVE, {"name": "other"}]},
+    "spec.cdroms[cd].bus": {"cdroms": [{**DRIVE, "bus": "scsi"}]},
+    "spec.interfaces[lan].model": {"interfaces": [{**LAN, "model": "e1000e"}]},
+    "spec.interfaces[lan].mac": {"interfaces": [{**LAN, "mac": "52:54:00:00:00:77"}]},
+    "spec.interfaces[lan].queues": {"interfaces": [{**LAN, "queues": 2}]},
+    "spec.interfaces[lan].mtu": {"interfaces": [{**LAN, "mtu": 1400}]},
+    "spec.interfaces[lan].bootOrder": {"interfaces": [{**LAN, "bootOrder": 2}]},
+    "spec.serialConsole": {"serialConsole": False},
+    "spec.graphics.listen": {"graphics": {"listen": "127.0.0.2"}},
+    "spec.video": {"video": "cirrus"},
+    "spec.watchdog": {"watchdog": {"action": "poweroff"}},
+    "spec.guestAgent": {"guestAgent": False},
+    "spec.rng": {"rng": False},
+    "spec.clock.kvmClock": {"clock": {"kvmClock": False}},
+}
+LIVE: dict[str, dict[str, Any]] = {
+    "vm.describe": {"description": "front end"},
+    "vm.vcpus": {"cpu": {"sockets": 2, "maxSockets": 2}},
+    "vm.move-interface": {"interfaces": [{**LAN, "vlan": 102}]},
+    "vm.link": {"interfaces": [{**LAN, "link": "down"}]},
+    "vm.iotune": {"disks": [{**ROOT, "iotune": {"readIopsSec": 100, "readIopsSecMax": 200}}, DATA]},
+    "vm.media": {"cdroms": [{**DRIVE, "media": "MEDIA"}]},
+    "vm.unplug": {"disks": [ROOT]},
+    "vm.plug": {"interfaces": [LAN, {"name": "new", "bridge": "br-VM"}]},
+}
+
+
+@pytest.fixture(scope="module")
+def fields(site: Site) -> Iterator[Site]:  # noqa: F811
+    """A VM of the base spec, running, for all tests of this file."""
+    for name in ("fields-root", "fields-data", "fields-more"):
+        site.volume(name)
+    site.converge(vm("fields", **BASE))
+    yield site
+    site.doors.libvirt.destroy("fields")
+    site.doors.libvirt.undefine("fields")
+
+
+def wanted(site: Site, **other: Any) -> Document:  # noqa: F811
+    spec = {**BASE, **other}
+    for drive in spec["cdroms"]:
+        if drive.get("media") == "MEDIA":
+            spec["cdroms"] = [{**drive, "media": str(site.disks / "fields-more.raw")}]
+    return vm("fields", **spec)
+
+
+@pytest.mark.parametrize("path", PENDING)
+def test_pending_until_a_restart_and_gone_when_it_is_taken_back(fields: Site, path: str) -> None:
+    pid = fields.qemu("fields")
+    doc = wanted(fields, **PENDING[path])
+    assert fields.converge(doc) == ["vm.redefine"]
+    change = fields.plan(doc)
+    assert path in {field.path for field in change.pending}
+    assert all(field.pending for field in change.fields), "nothing but what waits differs"
+    assert fields.converge(wanted(fields)) == ["vm.redefine"]
+    assert fields.plan(wanted(fields)).quiet
+    assert fields.qemu("fields") == pid
+
+
+@pytest.mark.parametrize("op", [op for op in LIVE if op not in ("vm.vcpus", "vm.plug")])
+def test_live_at_once_in_both_copies_and_back(fields: Site, op: str) -> None:
+    pid = fields.qemu("fields")
+    doc = wanted(fields, **LIVE[op])
+    assert fields.converge(doc) == ["vm.redefine", op]
+    assert fields.plan(doc).quiet
+    back = {"vm.unplug": "vm.plug"}.get(op, op)
+    assert fields.converge(wanted(fields)) == ["vm.redefine", back]
+    assert fields.plan(wanted(fields)).quiet
+    assert fields.qemu("fields") == pid
+
+
+def test_plugged_devices_have_one_address_in_both_copies(fields: Site) -> None:
+    """And a guest that does not run (this one sits in its BIOS) cannot let a virtio device go: that is an error."""
+    pid = fields.qemu("fields")
+    extra = {"name": "more", "volume": "local/fields-more"}
+    doc = wanted(fields, disks=[ROOT, DATA, extra], **LIVE["vm.plug"])
+    assert fields.converge(doc) == ["vm.redefine", "vm.plug", "vm.plug"]
+    assert fields.plan(doc).quiet
+    domain = fields.doors.libvirt.domain("fields")
+    assert domain is not None
+    assert domain.inactive
+    assert domain.active
+    assert _addresses(domain.inactive) == _addresses(domain.active)
+    with pytest.raises(StepFailed, match="did not release more"):
+        carry_out(fields.plan(wanted(fields, **LIVE["vm.plug"])), fields.doors)
+    assert fields.qemu("fields") == pid
+    _reborn(fields)
+
+
+def test_sockets_are_plugged(fields: Site) -> None:
+    pid = fields.qemu("fields")
+    doc = wanted(fields, **LIVE["vm.vcpus"])
+    assert fields.converge(doc) == ["vm.redefine", "vm.vcpus"]
+    assert fields.plan(doc).quiet
+    assert fields.converge(wanted(fields)) == ["vm.redefine"], "fewer wait: the guest would have to give them back"
+    assert [f.path for f in fields.plan(wanted(fields)).pending] == ["spec.cpu.sockets"]
+    assert fields.qemu("fields") == pid
+    _reborn(fields)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_uefi_with_its_variables_and_a_tpm_starts_and_stays_as_declared(fields: Site, secure: bool) -> None:
+    doc = wanted(
+        fields,
+        firmware={"type": "uefi", "secureBoot": secure},
+        tpm={},
+        updatePolicy={"restart": "Allowed"},
+    )
+    assert fields.converge(doc) == ["vm.redefine", "vm.stop", "vm.start"]
+    assert fields.plan(doc).quiet
+    text = fields.doors.libvirt.domain("fields").active  # type: ignore[union-attr] # it was just started
+    assert (".ms.fd</loader>" in text) is secure  # type: ignore[operator]
+    _reborn(fields)
+
+
+def _addresses(text: str) -> dict[str, dict[str, str]]:
+    from cell_reconciler.kinds.virtual_machine import devices, xml
+
+    found = {}
+    for codec in devices.LISTS:
+        for element in codec.elements(xml.parse(text)):
+            address = element.find("address")
+            found[str(devices.alias(element))] = {} if address is None else dict(address.attrib)
+    return found
+
+
+def _reborn(site: Site) -> None:  # noqa: F811
+    """As at the beginning."""
+    site.doors.libvirt.destroy("fields")
+    time.sleep(0.2)
+    site.converge(wanted(site))
+    assert site.plan(wanted(site)).quiet
