@@ -43,7 +43,7 @@ def make(ioctx: Any, order: Order, meter: Meter, rbd: Any) -> bool:
     """A new image with its data and its mark. False, and nothing made, when somebody took the name meanwhile."""
     draft = temporary(order.name)
     if isinstance(order.origin, Clone):
-        _clone(ioctx, draft, order.origin, order.size, rbd)
+        _clone(ioctx, draft, order.origin, rbd)
     else:
         rbd.RBD().create(ioctx, draft, order.size, old_format=False)
     try:
@@ -61,18 +61,18 @@ def make(ioctx: Any, order: Order, meter: Meter, rbd: Any) -> bool:
     return True
 
 
-def _clone(ioctx: Any, draft: str, origin: Clone, size: int, rbd: Any) -> None:
+def _clone(ioctx: Any, draft: str, origin: Clone, rbd: Any) -> None:
+    """The source is not looked at before: librbd 16.2 sometimes hangs or aborts in the clone of an image that the same
+    process has just closed (measured: within 50 to 200 clones; none of 400 without).
+    """
     place = f"{origin.image}@{origin.snapshot}"
     try:
-        with rbd.Image(ioctx, origin.image, snapshot=origin.snapshot, read_only=True) as parent:
-            have, protected = parent.size(), parent.is_protected_snap(origin.snapshot)
+        rbd.RBD().clone(ioctx, origin.image, origin.snapshot, ioctx, draft)
     except rbd.ImageNotFound as error:
         raise StepFailed(f"{place} does not exist", f"make it with `rbd snap create POOL/{place}`") from error
-    if have > size:
-        raise too_large(place, have, size)
-    try:
-        rbd.RBD().clone(ioctx, origin.image, origin.snapshot, ioctx, draft)
     except rbd.InvalidArgument as error:
+        with rbd.Image(ioctx, origin.image, snapshot=origin.snapshot, read_only=True) as parent:
+            protected = parent.is_protected_snap(origin.snapshot)
         if protected:
             raise Refused(f"{place} cannot be cloned: {error}", "the image needs the feature layering") from error
         advice = f"protect it: `rbd snap protect POOL/{place}`; or `ceph osd set-require-min-compat-client mimic`"
@@ -86,7 +86,9 @@ def _fill(image: Any, order: Order, meter: Meter) -> None:
             image.write(data, offset)
         image.flush()
     elif origin is not None:
-        if image.size() < order.size:
+        if (have := image.size()) > order.size:
+            raise too_large(f"{origin.image}@{origin.snapshot}", have, order.size)
+        if have < order.size:
             image.resize(order.size, allow_shrink=False)
         if origin.flatten:
             image.flatten(on_progress=meter.objects)

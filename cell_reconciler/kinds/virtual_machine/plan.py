@@ -147,11 +147,12 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         steps += _ports(doc, have.mark, world) if starts and act != power.Power.STOP else ()
     different = bool(steps or refused or any(not field.ignored for field in fields))
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if different else Verb.NONE
-    if any(step.op != "vm.start" for step in steps):
-        alone = alone or _busy(domain)
     if alone and (steps or act != power.Power.LEAVE or _held(doc, want, have)):
         refused, steps = (*refused, *alone), []
         verb = Verb.UPDATE if verb == Verb.NONE else verb
+    elif any(step.op != "vm.start" for step in steps) and (busy := _busy(domain)):
+        # It may go on as it is, and start as it is: what waits is the change.
+        refused, steps = (*refused, *busy), [step for step in steps if step.op == "vm.start" and not step.restart]
     # The digest is that of what was defined last: what differs from the same spec was changed by somebody else.
     differs = bool(found.define or found.live or loose or ports) or (
         act == power.Power.START and want.run_strategy == RunStrategy.ALWAYS

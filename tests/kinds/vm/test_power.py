@@ -95,6 +95,9 @@ def test_one_that_is_busy_goes_on_as_it_is_and_is_not_changed(domain: Domain, re
 def test_snapshots_keep_no_vm_from_being_started() -> None:
     off = web(state="shutoff", reason="failed", active=None, snapshots=True)
     assert [step.op for step in plan(off).steps] == ["vm.start"]
+    changed = plan(off, memory={"guest": "256MiB"})
+    assert [step.op for step in changed.steps] == ["vm.start"], "as it is defined"
+    assert [refusal.reason for refusal in changed.refused] == ["HasSnapshots"]
 
 
 def test_what_a_copy_of_a_disk_is_called() -> None:
