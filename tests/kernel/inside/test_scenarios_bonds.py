@@ -12,7 +12,7 @@ from cell_reconciler.kinds.bond import options
 from cell_reconciler.load import Specs
 from cell_reconciler.model.diagnostic import Diagnostic, Severity
 from cell_reconciler.model.document import Document, Loaded
-from tests.kernel.inside.watchers import no_loss, stable, switch
+from tests.kernel.inside.watchers import PacketsLost, no_loss, stable, switch
 from tests.network import HOST, ExecutedHost, document, ip, isolated, ops, plan_of, problems, said
 
 pytestmark = pytest.mark.kernel
@@ -106,7 +106,12 @@ MEMBERSHIPS = {
 @pytest.mark.parametrize(("before", "after"), MEMBERSHIPS.values(), ids=MEMBERSHIPS)
 @isolated
 def test_scenario_04_members_come_go_and_are_replaced(before: list[str], after: list[str]) -> None:
-    """With a bridge on the bond, and a VLAN with one: nobody on them notices."""
+    """With a bridge on the bond, and a VLAN with one: nobody on them notices.
+
+    A frame that was already on its way to the old active member when another one took over is dropped by the bonding
+    driver (active-backup takes nothing from the others). On a busy machine that window is milliseconds: when a single
+    packet was lost, the same change is made again.
+    """
     host, far = ExecutedHost(), switch("eno1", "eno2", "eno3")
     far.run("link add link switch name switch.7 type vlan id 7")
     far.run("addr add 10.7.0.50/24 dev switch.7")
@@ -115,12 +120,18 @@ def test_scenario_04_members_come_go_and_are_replaced(before: list[str], after: 
         document("Bridge/br0", {"uplink": "bond0", **ADDRESS}),
         document("Bridge/br7", {"uplink": "bond0", "vlan": 7, "addresses": ["10.7.0.1/24"]}),
     ]
-    host.converge(bond(members=before, primary="eno1"), *uppers)
-    host.converge(bond(members=before), *uppers)
-    assert data(host)["bond_active_slave"] == "eno1"
-    mac, free = host.link("bond0").mac, {nic: host.link(nic).port.get("bond_slave_perm_hwaddr") for nic in before}
-    with stable("bond0", "br0", "bond0.7", "br7"), no_loss(far, "10.0.0.1"), no_loss(far, "10.7.0.1"):
-        plan = host.converge(bond(members=after), *uppers)
+    for left in (2, 1, 0):
+        host.converge(bond(members=before, primary="eno1"), *uppers)
+        host.converge(bond(members=before), *uppers)
+        assert data(host)["bond_active_slave"] == "eno1"
+        mac, free = host.link("bond0").mac, {nic: host.link(nic).port.get("bond_slave_perm_hwaddr") for nic in before}
+        try:
+            with stable("bond0", "br0", "bond0.7", "br7"), no_loss(far, "10.0.0.1"), no_loss(far, "10.7.0.1"):
+                plan = host.converge(bond(members=after), *uppers)
+            break
+        except PacketsLost as error:
+            if error.count > 1 or not left:
+                raise
     came, went = len(set(after) - set(before)), len(set(before) - set(after))
     assert [op for op in ops(plan) if op != "bond.mark"] == ["bond.enslave"] * came + ["bond.release"] * went
     assert host.link("bond0").mac == mac

@@ -145,6 +145,14 @@ class Pings:
         self._stop.set()
 
 
+class PacketsLost(AssertionError):
+    """Some were not answered; ``count`` of them."""
+
+    def __init__(self, text: str, count: int) -> None:
+        super().__init__(text)
+        self.count = count
+
+
 @contextlib.contextmanager
 def no_loss(space: Space, target: str, source: str = "") -> Iterator[Pings]:
     """Inside of it ``target`` answers every packet from ``space``, 50 a second."""
@@ -159,4 +167,6 @@ def no_loss(space: Space, target: str, source: str = "") -> Iterator[Pings]:
         pings.end()
         thread.join()
     assert pings.counted >= 5, "nothing was asked meanwhile"
-    assert not pings.lost, f"{len(pings.lost)} of {pings.counted} packets to {target} were lost: {pings.lost[:20]}"
+    if pings.lost:
+        text = f"{len(pings.lost)} of {pings.counted} packets to {target} were lost: {pings.lost[:20]}"
+        raise PacketsLost(text, len(pings.lost))
