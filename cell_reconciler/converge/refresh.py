@@ -7,6 +7,7 @@ resync makes it correct again whatever was missed. The network has its own part:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -52,7 +53,7 @@ def refresh(
             _part(source, parts, gaps, lambda t=target: _pool(doors, live, parts, t), scope=name)
     if not parts and len(gaps) == len(live.gaps):
         return live  # the very same, so that what was derived from it need not be derived again
-    return msgspec.structs.replace(live, gaps=tuple(gaps), **parts)
+    return msgspec.structs.replace(live, at=datetime.now(UTC), gaps=tuple(gaps), **parts)
 
 
 def _filtered(live: Live, documents: Mapping[Key, Document], linked: Collection[Key], *, whole: bool) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 from cell_reconciler.drivers.doors import Doors
@@ -48,7 +49,7 @@ def observe(
                     found[name] = {**found.get(name, {}), **part} if isinstance(part, dict) else part
             except Unreachable as error:
                 gaps += [] if source in optional else [Gap(source, error.reason, scope)]
-    return Live(host=host, gaps=tuple(gaps), filters=found.pop("filters", None), **found)
+    return Live(host=host, at=datetime.now(UTC), gaps=tuple(gaps), filters=found.pop("filters", None), **found)
 
 
 def observe_network(doors: Doors) -> dict[str, Any]:

@@ -6,6 +6,7 @@ something is absent (promise 9). These are raw facts in the words of the source;
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -175,6 +176,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     """One observation of one host."""
 
     host: str
+    at: datetime | None = None  # when it was taken: the only clock that planning knows; None: unknown, nothing is due
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
     links: dict[str, Link] = {}  # by name

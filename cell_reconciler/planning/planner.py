@@ -62,9 +62,9 @@ def make_plan(host: str, loaded: Loaded, live: Live, policy: Policy, only: Colle
 
 
 def live_digest(live: Live) -> str:
-    """Moves when anything observed moves, but for the free space of pools, which moves all the time."""
+    """Moves when anything observed moves, but for the time and the free space of pools, which move all the time."""
     pools = {n: msgspec.structs.replace(p, available=None, capacity=None) for n, p in live.pools.items()}
-    live = msgspec.structs.replace(live, pools=pools)
+    live = msgspec.structs.replace(live, pools=pools, at=None)
     return "sha256:" + hashlib.sha256(msgspec.json.encode(live, order="sorted")).hexdigest()
 
 

@@ -161,47 +161,21 @@ class LibvirtDoor:
 
     def update_device(self, name: str, xml: str) -> None:
         """Change a device of the running instance in place; ``xml`` is the whole device as it is, changed."""
-
-        def write(handle: Any) -> None:
-            import libvirt
-
-            self.count.add("libvirt.updateDevice")
-            handle.updateDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
-
-        self._change(name, "update a device of", write, WRITE)
+        self._live(name, "update a device of", "updateDevice", lambda handle, live: handle.updateDeviceFlags(xml, live))
 
     def attach_device(self, name: str, xml: str) -> None:
         """Plug a device into the running instance; the definition is not touched."""
-
-        def write(handle: Any) -> None:
-            import libvirt
-
-            self.count.add("libvirt.attachDevice")
-            handle.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
-
-        self._change(name, "plug a device into", write, WRITE)
+        self._live(name, "plug a device into", "attachDevice", lambda handle, live: handle.attachDeviceFlags(xml, live))
 
     def detach_device(self, name: str, xml: str) -> None:
         """Ask the guest to let a device of the running instance go; libvirt waits 5 s for it, and says nothing then."""
-
-        def write(handle: Any) -> None:
-            import libvirt
-
-            self.count.add("libvirt.detachDevice")
-            handle.detachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
-
-        self._change(name, "unplug a device from", write, WRITE)
+        self._live(
+            name, "unplug a device from", "detachDevice", lambda handle, live: handle.detachDeviceFlags(xml, live)
+        )
 
     def set_vcpus(self, name: str, count: int) -> None:
         """Plug vCPUs into the running instance, up to its maximum."""
-
-        def write(handle: Any) -> None:
-            import libvirt
-
-            self.count.add("libvirt.setVcpus")
-            handle.setVcpusFlags(count, libvirt.VIR_DOMAIN_AFFECT_LIVE)
-
-        self._change(name, "plug vCPUs into", write, WRITE)
+        self._live(name, "plug vCPUs into", "setVcpus", lambda handle, live: handle.setVcpusFlags(count, live))
 
     def block_resize(self, name: str, target: str, size: int) -> None:
         """Give a disk of the running instance, and its image, another size in bytes. libvirt shrinks without a word."""
@@ -216,14 +190,23 @@ class LibvirtDoor:
 
     def set_block_iotune(self, name: str, target: str, limits: dict[str, int]) -> None:
         """The limits of a disk's rate in the running instance, by libvirt's names; 0 is none."""
+        self._live(
+            name,
+            f"limit disk {target} of",
+            "setBlockIoTune",
+            lambda handle, live: handle.setBlockIoTune(target, limits, live),
+        )
+
+    def _live(self, name: str, verb: str, call: str, change: Callable[[Any, int], Any]) -> None:
+        """``change(handle, flags)`` of the running instance; ``call`` is libvirt's name for it."""
 
         def write(handle: Any) -> None:
             import libvirt
 
-            self.count.add("libvirt.setBlockIoTune")
-            handle.setBlockIoTune(target, limits, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            self.count.add(f"libvirt.{call}")
+            change(handle, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
-        self._change(name, f"limit disk {target} of", write, WRITE)
+        self._change(name, verb, write, WRITE)
 
     def _change(
         self,

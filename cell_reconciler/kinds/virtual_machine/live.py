@@ -14,7 +14,6 @@ from typing import Any
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.virtual_machine import devices, differ, live_actions, observe, resolve
 from cell_reconciler.kinds.virtual_machine.devices import NamedDevice
-from cell_reconciler.kinds.virtual_machine.spec import Interface
 from cell_reconciler.model.change import Risk, Step
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
@@ -103,14 +102,12 @@ def _interfaces(key: Key, found: differ.Differences, handles: dict[str, str]) ->
             key=key,
             op="vm.move-interface" if bridge else "vm.link",
             text=f"interface {nic.name} of running VM {key.name}: {', '.join(words)}",
-            action=live_actions.ChangeInterface(key.name, handles[nic.name], bridge, _link(nic, fields)),
+            action=live_actions.ChangeInterface(
+                key.name, handles[nic.name], bridge, nic.link.value if "link" in fields else None
+            ),
             risk=Risk.CUTS_VM if cuts else Risk.BLIP if bridge else Risk.NONE,
             why="its guest sees the cable out" if cuts else "its guest changes the network" if bridge else "",
         )
-
-
-def _link(nic: Interface, fields: set[str]) -> str | None:
-    return nic.link.value if "link" in fields else None
 
 
 def _disks(key: Key, found: differ.Differences, handles: dict[str, str]) -> Iterator[Step]:

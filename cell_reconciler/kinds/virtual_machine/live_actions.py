@@ -13,6 +13,7 @@ import msgspec
 
 from cell_reconciler.errors import StepFailed, Transient
 from cell_reconciler.kinds.virtual_machine import devices, observe, xml
+from cell_reconciler.kinds.virtual_machine.actions import active
 from cell_reconciler.kinds.virtual_machine.codec import Option, child
 from cell_reconciler.kinds.virtual_machine.spec.disk import Iotune
 from cell_reconciler.model.live import Domain
@@ -20,10 +21,6 @@ from cell_reconciler.model.storage import PoolTarget
 
 _RELEASE = 20.0  # s that a guest has to let a device go; libvirt itself waits 5 s and says nothing then
 _POLL = 0.25  # s
-
-
-def active(domain: Domain | None) -> bool:
-    return domain is not None and domain.active is not None
 
 
 def _element(text: str | None, handle: str | None = None, *, alias: str | None = None) -> Any:

@@ -37,8 +37,6 @@ class Parsed(NamedTuple):
     aliased: frozenset[str]  # names of the devices that carry our alias
     handles: dict[str, str]  # of those: target or MAC → name
     note: metadata.Note
-    defined_cpu: Asked
-    asked: Asked | None  # as noted by us; in an instance: what it was started with
 
 
 _memory: dict[bytes, Parsed] = {}
@@ -72,8 +70,7 @@ def parse(root: Any) -> Parsed:
                 handles[codec.handle(element)] = name
             if isinstance(codec, devices.Disks):
                 sources[name] = devices.disk_source(element)
-    note = metadata.read(root)
-    return Parsed(spec, sources, frozenset(handles.values()), handles, note, Asked.of(root), Asked.parse(note.cpu))
+    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root))
 
 
 def mark_of(domain: Domain) -> Mark | None:
@@ -213,14 +210,15 @@ def with_handles(domain: Domain, known: Known) -> Known:
 
 def _booted_cpu(raw: Parsed, domain: Domain) -> Cpu:
     """The CPU that the instance was started with: libvirt shows it expanded, with the features of the model."""
-    asked = raw.asked
-    if asked is None and domain.inactive is not None:  # started before we took it over
-        asked = parsed(domain.inactive).defined_cpu
-    cpu = raw.spec.cpu
-    if asked is None:
+    cpu, asked = raw.spec.cpu, Asked.parse(raw.note.cpu)
+    if asked is not None:
+        mode, features = asked.mode, CpuFeatures(require=asked.require, disable=asked.disable)
+    elif domain.inactive is not None:  # started before we took it over
+        defined = parsed(domain.inactive).spec.cpu
+        mode, features = defined.mode, defined.features
+    else:
         return cpu
-    features = CpuFeatures(require=asked.require, disable=asked.disable)
-    if asked.mode == "host-model" and cpu.mode == "custom":
+    if mode == CpuMode.HOST_MODEL and cpu.mode == CpuMode.CUSTOM:
         return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, features=features)
     return msgspec.structs.replace(cpu, features=features)
 

@@ -12,11 +12,12 @@ from cell_reconciler.kinds.virtual_machine import codec, xml
 from cell_reconciler.load import Specs
 from cell_reconciler.model.change import Plan, Verb
 from cell_reconciler.model.document import Document
-from cell_reconciler.model.live import Domain, Link, Live
+from cell_reconciler.model.live import Domain, Live
 from cell_reconciler.planning import Policy, make_plan
 from tests.kinds.vm.make import VM, pool, world
 from tests.kinds.vm.schema import rendered
 from tests.kinds.vm.test_properties import specs
+from tests.livelinks import bridge
 
 OLD = (Path(__file__).parent / "data" / "old.inactive.xml").read_text()
 
@@ -25,24 +26,7 @@ def live(name: str, inactive: str) -> Live:
     """A host with this domain, and with the bridges that it is on."""
     domain = Domain(uuid="u", name=name, state="shutoff", inactive=inactive, active=None)
     names = {source.get("bridge") or "" for source in xml.parse(inactive).findall("devices/interface/source")}
-    return Live(host="h1", domains={name: domain}, links={link: bridge(link, i) for i, link in enumerate(names, 2)})
-
-
-def bridge(name: str, index: int) -> Link:
-    return Link(
-        index=index,
-        name=name,
-        kind="bridge",
-        mac="52:00:00:00:00:01",
-        permanent_mac=None,
-        mtu=1500,
-        up=True,
-        carrier=True,
-        master=None,
-        parent=None,
-        group=0,
-        alias=None,
-    )
+    return Live(host="h1", domains={name: domain}, links={link: bridge(link, foreign=True) for link in names})
 
 
 def planned(found: Export, around: Live) -> Plan:

@@ -122,7 +122,7 @@ class Option(Codec):
 
 
 class Flag(Codec):
-    """An empty element that is there or not."""
+    """An element that is there or not; what is inside it are fields of their own."""
 
     def __init__(self, path: str) -> None:
         self.path = path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cell_reconciler.kinds.virtual_machine.codec import Codec, absent, add, child, drop, remove
+from cell_reconciler.kinds.virtual_machine.codec import Codec, Number, absent, add, child, drop, remove
 from cell_reconciler.model.quantities import Bytes
 
 if TYPE_CHECKING:
@@ -133,31 +133,15 @@ class PageSize(Codec):
         add(child(scope, "memoryBacking/hugepages"), "page", size=str(int(value) // 1024), unit="KiB")
 
 
-class IoThreads(Codec):
+class IoThreads(Number):
     """How many I/O threads there are; they are numbered from 1."""
 
-    def read(self, scope: Element) -> int:
-        return int(scope.findtext("iothreads") or 0)
+    def __init__(self) -> None:
+        super().__init__("iothreads", absent=0)
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
         drop(scope, "iothreadids")  # names some of them, by number
-        if value:
-            child(scope, "iothreads").text = str(value)
-        else:
-            drop(scope, "iothreads")
-
-
-class Watchdog(Codec):
-    """Whether there is a watchdog device that acts when the guest stops to feed it."""
-
-    def read(self, scope: Element) -> bool:
-        return scope.find("devices/watchdog") is not None
-
-    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        if absent(value):
-            drop(scope, "devices/watchdog")
-        elif not self.read(scope):
-            add(child(scope, "devices"), "watchdog", model=str(value.model), action=str(value.action))
+        super().write(scope, value, owner, context)
 
 
 class WatchdogModel(Codec):

@@ -141,7 +141,11 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
     watchdog: (
         Annotated[
             Watchdog,
-            doc("A device that acts when the guest hangs. Absent: none.", Effect.RESTART, xml=boards.Watchdog()),
+            doc(
+                "A device that acts when the guest hangs. Absent: none.",
+                Effect.RESTART,
+                xml=codec.Flag("devices/watchdog"),
+            ),
         ]
         | UnsetType
     ) = UNSET

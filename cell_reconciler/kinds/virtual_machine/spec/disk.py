@@ -6,13 +6,12 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from cell_reconciler.kinds.virtual_machine import codec, devices
-from cell_reconciler.kinds.virtual_machine.codec import device
 from cell_reconciler.kinds.virtual_machine.spec.board import PATH
+from cell_reconciler.kinds.virtual_machine.spec.device import BootOrder, device_name
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 
 # Volume or POOL/NAME: each a name, so that neither leaves the place where its pool is.
 VOLUME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?$"
-DEVICE = r"^[A-Za-z0-9_][A-Za-z0-9_-]*$"  # what libvirt allows in a user alias, after its prefix "ua-"
 
 
 class DiskBus(StrEnum):
@@ -95,16 +94,7 @@ class Iotune(Spec, frozen=True, kw_only=True):
 class Disk(Spec, frozen=True, kw_only=True):
     """A disk on a volume. Always RAW."""
 
-    name: Annotated[
-        str,
-        doc(
-            "Name of the disk in this VM; its identity (libvirt's alias is `ua-<name>`).",
-            Effect.RESTART,
-            min_length=1,
-            max_length=32,
-            pattern=DEVICE,
-        ),
-    ]
+    name: Annotated[str, device_name("disk")]
     volume: Annotated[
         str,
         doc(
@@ -132,18 +122,7 @@ class Disk(Spec, frozen=True, kw_only=True):
             xml=codec.Attribute("driver", "discard", absent="ignore"),
         ),
     ] = Discard.UNMAP
-    boot_order: (
-        Annotated[
-            int,
-            doc(
-                "Place in the boot order, over disks and interfaces. Absent: not booted from.",
-                Effect.RESTART,
-                ge=1,
-                xml=device.BootOrder(),
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    boot_order: BootOrder | UnsetType = UNSET
     io: (
         Annotated[
             DiskIo,
@@ -202,16 +181,7 @@ class Disk(Spec, frozen=True, kw_only=True):
 class Cdrom(Spec, frozen=True, kw_only=True):
     """A CD-ROM drive."""
 
-    name: Annotated[
-        str,
-        doc(
-            "Name of the drive in this VM; its identity (libvirt's alias is `ua-<name>`).",
-            Effect.RESTART,
-            min_length=1,
-            max_length=32,
-            pattern=DEVICE,
-        ),
-    ]
+    name: Annotated[str, device_name("drive")]
     bus: (
         Annotated[
             CdromBus,
@@ -236,10 +206,4 @@ class Cdrom(Spec, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    boot_order: (
-        Annotated[
-            int,
-            doc("Place in the boot order. Absent: not booted from.", Effect.RESTART, ge=1, xml=device.BootOrder()),
-        ]
-        | UnsetType
-    ) = UNSET
+    boot_order: BootOrder | UnsetType = UNSET

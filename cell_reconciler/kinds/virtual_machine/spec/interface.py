@@ -7,8 +7,7 @@ from typing import Annotated
 
 from cell_reconciler.kinds.placement import IfName
 from cell_reconciler.kinds.virtual_machine import codec, devices
-from cell_reconciler.kinds.virtual_machine.codec import device
-from cell_reconciler.kinds.virtual_machine.spec.disk import DEVICE
+from cell_reconciler.kinds.virtual_machine.spec.device import BootOrder, device_name
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.quantities import Mac
 
@@ -28,16 +27,7 @@ class LinkState(StrEnum):
 class Interface(Spec, frozen=True, kw_only=True):
     """A network interface on a Linux bridge."""
 
-    name: Annotated[
-        str,
-        doc(
-            "Name of the interface in this VM; its identity (libvirt's alias is `ua-<name>`).",
-            Effect.RESTART,
-            min_length=1,
-            max_length=32,
-            pattern=DEVICE,
-        ),
-    ]
+    name: Annotated[str, device_name("interface")]
     bridge: Annotated[IfName, doc("Name of a Bridge.", Effect.LIVE, xml=devices.BridgeName())]
     vlan: (
         Annotated[
@@ -74,18 +64,7 @@ class Interface(Spec, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    boot_order: (
-        Annotated[
-            int,
-            doc(
-                "Place in the boot order, over disks and interfaces. Absent: not booted from.",
-                Effect.RESTART,
-                ge=1,
-                xml=device.BootOrder(),
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    boot_order: BootOrder | UnsetType = UNSET
     queues: (
         Annotated[
             int,
