@@ -11,6 +11,7 @@ from cell_reconciler.drivers.pool_progress import Tell, unheard
 from cell_reconciler.model.storage import PoolTarget
 
 if TYPE_CHECKING:
+    from cell_reconciler.drivers.disks import DiskDoor
     from cell_reconciler.drivers.libvirt import LibvirtDoor
     from cell_reconciler.drivers.netlink import NetlinkDoor
     from cell_reconciler.drivers.nftables import NftablesDoor
@@ -68,6 +69,12 @@ class Doors:
 
         return NftablesDoor(self.writes)
 
+    @cached_property
+    def disks(self) -> DiskDoor:
+        from cell_reconciler.drivers.disks import DiskDoor
+
+        return DiskDoor(lambda uuid, usage: self.libvirt.secret_value(uuid, usage), self.writes)
+
     def pool(self, target: PoolTarget) -> PoolDoor:
         """The door of a storage pool; one per target, opened by the driver of its backend."""
         from cell_reconciler.drivers.pools import open_pool
@@ -83,7 +90,7 @@ class Doors:
             for pool in self._pools.values():
                 pool.close()
             self._pools.clear()
-        for name in ("libvirt", "netlink", "nftables"):
+        for name in ("libvirt", "netlink", "nftables", "disks"):
             door = self.__dict__.pop(name, None)
             if door is not None:
                 door.close()

@@ -16,17 +16,32 @@ from cell_reconciler.errors import NotHealthy, Refused, StepFailed, Transient, U
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.virtual_machine import metadata, observe, patch, render, xml
 from cell_reconciler.kinds.virtual_machine.codec import consoles
+from cell_reconciler.kinds.virtual_machine.sources import Use
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.storage import DiskSource, PoolTarget
+from cell_reconciler.model.storage import DiskSource
 
 _POLL = 0.25  # seconds between two looks at a domain that shuts down
 
 
 def active(domain: Domain | None) -> bool:
     return domain is not None and domain.active is not None
+
+
+def alone(doors: Any, refused: str, disks: tuple[Use, ...]) -> None:
+    """Raise Transient, with ``refused`` and why, when somebody else has one of the disks open."""
+    for disk in disks:
+        if disk.pool is None:
+            users = doors.disks.users(disk.source, shared=disk.shareable)
+        else:
+            users = () if disk.shareable else doors.pool(disk.pool).users(disk.image)
+        if users:
+            raise Transient(
+                f"{refused}: its disk {disk.name} ({disk.source.place}) is open at {', '.join(users)}",
+                "stop that user first: the VM may run there. If a client of Ceph died, its watch ends after 30 s",
+            )
 
 
 class _Defining(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,11 +146,11 @@ class Autostart(msgspec.Struct, frozen=True):
 class Start(msgspec.Struct, frozen=True):
     """Start the domain; a note that its first start is due goes with it.
 
-    ``disks``: pool and image of each. One that somebody else has open may be the disk of the same VM elsewhere.
+    ``disks``: one that somebody else has open may be the disk of the same VM elsewhere.
     """
 
     name: str
-    disks: tuple[tuple[PoolTarget, str], ...] = ()
+    disks: tuple[Use, ...] = ()
 
     def done(self, doors: Any) -> bool:
         domain = doors.libvirt.domain(self.name)
@@ -143,21 +158,12 @@ class Start(msgspec.Struct, frozen=True):
 
     def do(self, doors: Any) -> None:
         if not active(doors.libvirt.domain(self.name)):
-            self._alone(doors)
+            alone(doors, f"VM {self.name} is not started", self.disks)
             doors.libvirt.start(self.name)
         if self._due(doors.libvirt.domain(self.name)):
             root = xml.parse(doors.libvirt.dump(self.name))
             metadata.write(root, metadata.read(root)._replace(start_due=False))
             doors.libvirt.define(xml.text(root))
-
-    def _alone(self, doors: Any) -> None:
-        for target, image in self.disks:
-            users = doors.pool(target).users(image)
-            if users:
-                raise Transient(
-                    f"VM {self.name} is not started: its disk {target.place}/{image} is open at {', '.join(users)}",
-                    "it may run there: stop it first. If that client died, its watch ends after 30 s",
-                )
 
     def _due(self, domain: Domain | None) -> bool:
         return bool(domain and domain.inactive and observe.parsed(domain.inactive).note.start_due)

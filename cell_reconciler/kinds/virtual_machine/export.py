@@ -13,7 +13,7 @@ import msgspec
 
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.export import Exported, unusual
-from cell_reconciler.kinds.virtual_machine import devices, observe, xml
+from cell_reconciler.kinds.virtual_machine import observe, xml
 from cell_reconciler.kinds.virtual_machine.codec.consoles import AGENT
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.live import Domain, Live
@@ -80,7 +80,7 @@ def lost(domain: Domain) -> Iterator[str]:
     root = xml.parse(domain.inactive or "")
     raw = observe.parsed(domain.inactive or "")
     for disk in raw.spec.disks:
-        place = devices.place(raw.sources[disk.name])
+        place = raw.sources[disk.name].text
         yield f"disk {disk.name} ({place}) is not declared: declare its StoragePool, and the disk by POOL/NAME"
     for nic in raw.spec.interfaces:
         if ":" in nic.bridge:

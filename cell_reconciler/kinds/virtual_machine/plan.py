@@ -8,7 +8,17 @@ import msgspec
 
 from cell_reconciler.kinds.compare import plain
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.virtual_machine import actions, devices, differ, live, observe, power, resolve, taps
+from cell_reconciler.kinds.virtual_machine import (
+    actions,
+    differ,
+    live,
+    observe,
+    plan_disks,
+    power,
+    resolve,
+    sources,
+    taps,
+)
 from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec
 from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Risk, Step, Verb
 from cell_reconciler.model.document import Document, mark_of
@@ -16,9 +26,7 @@ from cell_reconciler.model.fields import Effect, fields_of, given_paths
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.storage import DiskSource, PoolTarget
-
-Disks = tuple[tuple[PoolTarget, str], ...]  # pool and image of each
+from cell_reconciler.model.storage import DiskSource
 
 
 def plan(want: Document | None, have: Observed | None, world: World) -> Change:
@@ -41,15 +49,19 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 
 def _create(doc: Document, world: World) -> Change:
     want = resolve.defined(doc, world.documents)
-    sources = resolve.sources(want, world)
-    refused = (*_unknown_volumes(want, sources), *_conflicts(doc.key.name, want, sources, world))
+    places = sources.wanted(want, world)
+    refused = (
+        *plan_disks.unknown(want, places),
+        *_conflicts(doc.key.name, want, world),
+        *plan_disks.conflicts(doc.key.name, want, world),
+    )
     if refused:
         return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
     name, strategy = doc.key.name, want.run_strategy
     define = actions.Define(
         name=name,
         spec=want,
-        sources=sources,
+        sources=places,
         mark=mark_of(doc, resolve.digest(resolve.effective(doc))),
         domain_type=world.domain_type,
         start_due=strategy in power.RUNS_ONCE,
@@ -58,7 +70,7 @@ def _create(doc: Document, world: World) -> Change:
     if want.autostart:
         steps.append(_autostart(doc.key, True))
     if power.starts_when_created(strategy):
-        steps.append(_start(doc.key, resolve.places(want, world)))
+        steps.append(_start(doc.key, sources.uses(want, world)))
         steps += _ports(doc, None, world)
     return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps))
 
@@ -124,26 +136,28 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     settled = not found.any and not loose and not ports and act == power.Power.LEAVE
     if have.mark and have.mark.flags == mark.flags and settled and not (alone and _held(doc, found.want, have)):
         return Change(key=key, verb=Verb.NONE)
-    want, sources = found.want, resolve.sources(found.want, world)
+    want, places = found.want, sources.wanted(found.want, world)
     restarts = bool(found.boot)  # what differs in the definition alone is right in the instance that runs
     allowed = restarts and want.update_policy.restart == Restart.ALLOWED
     fields = _fields(found, domain, act, pending=restarts and not allowed and act != power.Power.STOP)
     fields += tuple(field for port in ports for field in port.fields)
     refused = (
         *_immutable(found.immutable),
-        *(_unknown_volumes(want, sources) if found.define else ()),
-        *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
+        *(plan_disks.unknown(want, places) if found.define else ()),
+        *plan_disks.foreign(doc, domain, found, world),
+        *(_conflicts(key.name, want, world) if _identities(found) else ()),
+        *(plan_disks.conflicts(key.name, want, world) if _identities(found) else ()),
     )
     steps: list[Step] = []
     if not refused:
-        steps += _defining(key, found, sources, mark, have, remark=bool(ports))
+        steps += _defining(key, found, places, mark, have, remark=bool(ports))
         steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
         starts = act == power.Power.START or allowed
         if not starts and act != power.Power.STOP:
             steps += [port.step for port in ports if port.step]
             steps += _ports(doc, have.mark, world, live.plugged(found))
-        steps += _power(key, want, act, resolve.places(want, world), restart=allowed)
+        steps += _power(key, want, act, sources.uses(want, world), restart=allowed)
         steps += _ports(doc, have.mark, world) if starts and act != power.Power.STOP else ()
     different = bool(steps or refused or any(not field.ignored for field in fields))
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if different else Verb.NONE
@@ -190,7 +204,7 @@ def _held(doc: Document, want: VirtualMachineSpec, have: Observed) -> bool:
 
 def _identities(found: differ.Differences) -> bool:
     """Did something change that must be unique on the host?"""
-    return any(word in path for path in found.define for word in (".mac", ".volume", "disks[", "interfaces["))
+    return any(word in path for path in found.define for word in (".mac", "disks[", "interfaces["))
 
 
 def _fields(found: differ.Differences, domain: Domain, act: power.Power, *, pending: bool) -> tuple[FieldChange, ...]:
@@ -206,7 +220,7 @@ def _fields(found: differ.Differences, domain: Domain, act: power.Power, *, pend
 def _defining(
     key: Key,
     found: differ.Differences,
-    sources: dict[str, DiskSource],
+    places: dict[str, DiskSource],
     mark: Mark,
     have: Observed,
     *,
@@ -215,7 +229,7 @@ def _defining(
     """``remark``: something is done that stands in no XML; the mark tells later which spec it was done for."""
     paths = frozenset(found.define) - {"spec.autostart"}
     if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
-        redefine = actions.Redefine(name=key.name, spec=found.want, sources=sources, mark=mark, paths=paths)
+        redefine = actions.Redefine(name=key.name, spec=found.want, sources=places, mark=mark, paths=paths)
         adopt = have.mark is None
         text = (
             f"take over VM {key.name}" if adopt else f"define VM {key.name}: {', '.join(sorted(paths)) or 'its mark'}"
@@ -225,7 +239,9 @@ def _defining(
         yield _autostart(key, found.want.autostart)
 
 
-def _power(key: Key, want: VirtualMachineSpec, act: power.Power, disks: Disks, *, restart: bool) -> Iterable[Step]:
+def _power(
+    key: Key, want: VirtualMachineSpec, act: power.Power, disks: tuple[sources.Use, ...], *, restart: bool
+) -> Iterable[Step]:
     stop = actions.Stop(key.name, float(want.shutdown_timeout), want.force_stop)
     if act == power.Power.STOP:
         yield _stop(key, stop, "runStrategy is Halted")
@@ -245,7 +261,7 @@ def _ports(doc: Document, mark: Mark | None, world: World, names: frozenset[str]
 # -- steps -----------------------------------------------------------------------------------------------------
 
 
-def _start(key: Key, disks: Disks, *, restart: bool = False) -> Step:
+def _start(key: Key, disks: tuple[sources.Use, ...], *, restart: bool = False) -> Step:
     start = actions.Start(key.name, disks)
     return Step(key=key, op="vm.start", text=f"start VM {key.name}", action=start, restart=restart)
 
@@ -287,22 +303,12 @@ def _immutable(changes: tuple[FieldChange, ...]) -> tuple[Refusal, ...]:
     )
 
 
-def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -> Iterable[Refusal]:
-    for disk in want.disks:
-        if disk.volume not in sources:
-            message = f"disk {disk.name}: it cannot be told where volume {disk.volume} is"
-            yield Refusal(reason="UnknownVolume", message=message, advice="declare the Volume and its StoragePool")
-
-
-def _conflicts(name: str, want: VirtualMachineSpec, sources: dict[str, DiskSource], world: World) -> Iterable[Refusal]:
+def _conflicts(name: str, want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
     """Identities that another domain of the host has already: libvirt itself accepts all but the UUID."""
     macs = {nic.mac for nic in want.interfaces}
-    places = {devices.place(source): volume for volume, source in sources.items()}
     for other, raw in observe.others(world.live, name):
         taken = [f"the UUID {want.uuid}"] if raw.spec.uuid == want.uuid else []
         taken += [f"the MAC {nic.mac}" for nic in raw.spec.interfaces if nic.mac in macs]
-        found = (devices.place(source) for source in raw.sources.values())
-        taken += [f"the volume {places[place]}" for place in found if place in places]
         if taken:
             message = f"domain {other} has {', '.join(taken)} already"
             yield Refusal(reason="Conflict", message=message, advice=f"change one of them, or remove domain {other}")

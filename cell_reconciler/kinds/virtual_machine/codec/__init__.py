@@ -61,6 +61,8 @@ def absent(value: Any) -> bool:
 class Codec:
     """Base of all codecs."""
 
+    entire = False  # of a field that is a struct: its codec is about all of it, and the fields inside have none
+
     def read(self, scope: Element) -> Any:
         raise NotImplementedError
 
