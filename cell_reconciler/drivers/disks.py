@@ -109,7 +109,7 @@ def _holder(path: str) -> tuple[str, ...]:
 
 
 def _openers(path: str) -> tuple[str, ...]:
-    """Processes that have the device, a part of it or what it is made of open for writing: ``qemu-system-x86 (4711)``."""
+    """Processes that write to the device, a part of it or what it is made of: ``qemu-system-x86 (4711)``."""
     facts = os.stat(path)
     if not stat.S_ISBLK(facts.st_mode):
         return ()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 
+from cell_reconciler.kinds import kind
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
@@ -18,14 +20,23 @@ def pool_targets(documents: Mapping[Key, Document]) -> dict[str, PoolTarget]:
     pools = [doc for key, doc in documents.items() if key.kind == "StoragePool"]
     if not pools:
         return {}
-    from cell_reconciler.kinds.storage_pool.target import target
-
-    return {doc.key.name: target(doc) for doc in pools}
+    of: Any = kind("StoragePool")  # no kind but this one has targets
+    return {doc.key.name: of.target(doc) for doc in pools}
 
 
 def needs_filters(documents: Mapping[Key, Document]) -> bool:
     """Does any of the documents need a packet filter? Reading filters takes a library that not every host has."""
     return any(key.kind == "Bridge" and doc.spec.mode == "internal" for key, doc in documents.items())
+
+
+def needs_devices(documents: Mapping[Key, Document]) -> bool:
+    """Does any of the documents need a device of the host? Nobody else pays for looking at them."""
+    machines = [doc for key, doc in documents.items() if key.kind == "VirtualMachine"]
+    if not machines:
+        return False
+    from cell_reconciler.kinds.virtual_machine.host_devices import needed
+
+    return any(needed(doc.spec) for doc in machines)
 
 
 def domain_type(documents: Mapping[Key, Document], host: str) -> str:

@@ -62,9 +62,11 @@ def make_plan(host: str, loaded: Loaded, live: Live, policy: Policy, only: Colle
 
 
 def live_digest(live: Live) -> str:
-    """Moves when anything observed moves, but for the time and the free space of pools, which move all the time."""
+    """Moves when anything observed moves, but for the time and what is free in pools and of huge pages: they move all
+    the time."""
     pools = {n: msgspec.structs.replace(p, available=None, capacity=None) for n, p in live.pools.items()}
-    live = msgspec.structs.replace(live, pools=pools, at=None)
+    devices = live.devices and msgspec.structs.replace(live.devices, hugepages={})
+    live = msgspec.structs.replace(live, pools=pools, at=None, devices=devices)
     return "sha256:" + hashlib.sha256(msgspec.json.encode(live, order="sorted")).hexdigest()
 
 

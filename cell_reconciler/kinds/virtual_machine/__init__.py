@@ -57,6 +57,12 @@ class VirtualMachineKind:
 
         return references.derive(doc, documents)
 
+    def sources_of(self, doc: Document, documents: Mapping[Key, Document]) -> frozenset[Source]:
+        """A VM that gets devices of the host needs to know them."""
+        from cell_reconciler.kinds.virtual_machine.host_devices import needed
+
+        return self.sources | {Source.DEVICES} if needed(doc.spec) else self.sources
+
     def exists(self, name: str, live: Live) -> bool:
         return name in live.domains
 

@@ -16,7 +16,7 @@ from cell_reconciler.errors import NotHealthy, Refused, StepFailed, Transient, U
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.virtual_machine import metadata, observe, patch, render, xml
 from cell_reconciler.kinds.virtual_machine.codec import consoles
-from cell_reconciler.kinds.virtual_machine.sources import Use
+from cell_reconciler.kinds.virtual_machine.sources import HOST_DISK, Use, host_disk, host_uses
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.live import Domain
@@ -31,7 +31,12 @@ def active(domain: Domain | None) -> bool:
 
 
 def alone(doors: Any, refused: str, disks: tuple[Use, ...]) -> None:
-    """Raise Transient, with ``refused`` and why, when somebody else has one of the disks open."""
+    """Raise Refused or Transient, with ``refused`` and why: the host itself or somebody else has one of the disks."""
+    blocks = [disk for disk in disks if disk.source.backend == "block"]
+    devices = doors.devices.observe()["devices"] if blocks else None
+    for disk in blocks:
+        if uses := host_uses(disk.source, devices):
+            raise Refused(f"{refused}: {host_disk(disk, uses)}", HOST_DISK)
     for disk in disks:
         if disk.pool is None:
             users = doors.disks.users(disk.source, shared=disk.shareable)

@@ -53,7 +53,7 @@ def _create(doc: Document, world: World) -> Change:
     refused = (
         *plan_disks.unknown(want, places),
         *_conflicts(doc.key.name, want, world),
-        *plan_disks.conflicts(doc.key.name, want, world),
+        *plan_disks.of_the_host(want, world),
     )
     if refused:
         return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
@@ -146,7 +146,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         *(plan_disks.unknown(want, places) if found.define else ()),
         *plan_disks.foreign(doc, domain, found, world),
         *(_conflicts(key.name, want, world) if _identities(found) else ()),
-        *(plan_disks.conflicts(key.name, want, world) if _identities(found) else ()),
+        *(plan_disks.of_the_host(want, world) if _identities(found) or act == power.Power.START or allowed else ()),
     )
     steps: list[Step] = []
     if not refused:
@@ -305,10 +305,11 @@ def _immutable(changes: tuple[FieldChange, ...]) -> tuple[Refusal, ...]:
 
 def _conflicts(name: str, want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
     """Identities that another domain of the host has already: libvirt itself accepts all but the UUID."""
-    macs = {nic.mac for nic in want.interfaces}
+    macs, disks = {nic.mac for nic in want.interfaces}, plan_disks.Mine(want, world)
     for other, raw in observe.others(world.live, name):
         taken = [f"the UUID {want.uuid}"] if raw.spec.uuid == want.uuid else []
         taken += [f"the MAC {nic.mac}" for nic in raw.spec.interfaces if nic.mac in macs]
+        taken += disks.taken(raw)
         if taken:
             message = f"domain {other} has {', '.join(taken)} already"
             yield Refusal(reason="Conflict", message=message, advice=f"change one of them, or remove domain {other}")

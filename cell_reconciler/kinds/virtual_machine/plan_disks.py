@@ -21,19 +21,33 @@ def unknown(want: VirtualMachineSpec, places: Mapping[str, DiskSource]) -> Itera
             yield Refusal(reason="UnknownVolume", message=message, advice="declare the Volume and its StoragePool")
 
 
-def conflicts(name: str, want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
-    """Disks that another domain of the host has, by whatever name; both may say that they share it."""
-    mine = {use.source.place: use for use in sources.uses(want, world)}
-    words = {disk.name: f"volume {disk.volume}" for disk in want.disks if disk.volume}
-    for other, raw in observe.others(world.live, name):
-        shared = {disk.name for disk in raw.spec.disks if disk.shareable}
-        for disk, source in raw.sources.items():
-            use = mine.get(source.place)
-            if use is None or (use.shareable and disk in shared):
-                continue
-            message = f"domain {other} has the {words.get(use.name, f'disk {source.place}')} already"
-            advice = f"change one of them, or remove domain {other}"
-            yield Refusal(reason="Conflict", message=message, advice=advice)
+class Mine:
+    """The disks that a VM is to have, as seen from other domains."""
+
+    def __init__(self, want: VirtualMachineSpec, world: World) -> None:
+        uses = sources.uses(want, world)
+        self._devices = world.live.devices
+        self._by_place = {use.source.place: use for use in uses}
+        self._blocks = tuple(use for use in uses if use.source.backend == "block")  # each has many names
+        self._words = {disk.name: f"the volume {disk.volume}" for disk in want.disks if disk.volume}
+
+    def taken(self, other: observe.Parsed) -> list[str]:
+        """Those that the other domain has, by whatever name. Both may say that they share one."""
+        shared = {disk.name for disk in other.spec.disks if disk.shareable}
+        found = []
+        for disk, source in other.sources.items():
+            same = (use for use in self._blocks if sources.same_block(use.source, source, self._devices))
+            use = self._by_place.get(source.place) or next(same, None)
+            if use is not None and not (use.shareable and disk in shared):
+                found.append(self._words.get(use.name, f"the disk {use.source.place}"))
+        return found
+
+
+def of_the_host(want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
+    """Block devices on which something of the host itself is."""
+    for use in sources.uses(want, world):
+        if found := sources.host_uses(use.source, world.live.devices):
+            yield Refusal(reason="HostDisk", message=sources.host_disk(use, found), advice=sources.HOST_DISK)
 
 
 def foreign(doc: Document, domain: Domain, found: differ.Differences, world: World) -> Iterable[Refusal]:

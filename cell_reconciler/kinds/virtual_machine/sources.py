@@ -10,8 +10,12 @@ from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.virtual_machine.spec import Disk, VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.spec import source as fields
 from cell_reconciler.model.document import Document
+from cell_reconciler.model.host_devices import HostDevices, overlap, uses_of
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.storage import DiskSource, PoolTarget, disk_source
+
+HOST_DISK = "name another disk, or let the host give it up first: umount, swapoff, vgchange -an, mdadm --stop"
+_TOLD = 3  # uses of a disk that are told
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -60,6 +64,25 @@ def use(disk: Disk, world: World) -> Use | None:
 def uses(spec: VirtualMachineSpec, world: World) -> tuple[Use, ...]:
     """All disks of a VM that can be told."""
     return tuple(found for disk in spec.disks if (found := use(disk, world)) is not None)
+
+
+def host_uses(source: DiskSource, devices: HostDevices | None) -> tuple[str, ...]:
+    """What of the host itself is on a block device, each with its chain; empty for other sources."""
+    block = devices.block_at(source.path) if devices and source.backend == "block" else None
+    return uses_of(devices, block.name) if devices and block else ()
+
+
+def host_disk(use: Use, found: tuple[str, ...]) -> str:
+    """Why a disk of the host is not given away."""
+    return f"disk {use.name} ({use.source.path}) is this host's own: {'; '.join(found[:_TOLD])}"
+
+
+def same_block(one: DiskSource, other: DiskSource, devices: HostDevices | None) -> bool:
+    """Does writing to one block device change the other? They have many names, and are parts of each other."""
+    if devices is None or (one.backend, other.backend) != ("block", "block"):
+        return False
+    a, b = devices.block_at(one.path), devices.block_at(other.path)
+    return a is not None and b is not None and overlap(devices, a.name, b.name)
 
 
 def wanted(spec: VirtualMachineSpec, world: World) -> dict[str, DiskSource]:

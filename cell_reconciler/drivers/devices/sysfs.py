@@ -1,0 +1,54 @@
+"""Reading small files and links of sysfs. A device may go while it is looked at: what has gone reads as nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+
+_GONE = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR, errno.ENXIO)
+
+
+def text(path: str) -> str:
+    """The content without its line end; empty when it is not there. Raises OSError when it may not be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError as error:
+        if error.errno in _GONE:
+            return ""
+        raise
+
+
+def number(path: str) -> int:
+    """The content as a whole number, 0 when it is none."""
+    found = text(path)
+    return int(found) if found.isdigit() else 0
+
+
+def names(path: str) -> list[str]:
+    """The entries of a directory, sorted; none when it is not there: the kernel has no such bus or class."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError as error:
+        if error.errno in _GONE:
+            return []
+        raise
+
+
+def target(path: str) -> str | None:
+    """The last part of what a link points at; None when it is not there."""
+    try:
+        return os.path.basename(os.readlink(path))
+    except OSError as error:
+        if error.errno in (*_GONE, errno.EINVAL):
+            return None
+        raise
+
+
+def pairs(content: str) -> Iterator[tuple[str, str]]:
+    """The lines ``NAME=value`` of a uevent file or of udev's database."""
+    for line in content.splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            yield name, value
