@@ -96,6 +96,8 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
 
 
 def _interface(vm: str, nic: Interface) -> Interface:
+    if nic.queues == 1:
+        nic = msgspec.structs.replace(nic, queues=UNSET)  # libvirt does not write it down: there is one always
     return msgspec.structs.replace(nic, mac=default_mac(vm, nic.name)) if nic.mac is UNSET else nic
 
 
