@@ -1,21 +1,20 @@
 """A domain as a document: everything that the model knows of it; what it does not know is listed, and stays in the XML.
 
-A document that takes over a domain owns the fields that it names, so that leaving something out never changes it. Disks
-are left out: which StoragePool their place is in, the host cannot tell.
+A document that takes over a domain owns the fields that it names, so that leaving something out never changes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.export import Exported, unusual
-from cell_reconciler.kinds.virtual_machine import observe, xml
+from cell_reconciler.kinds.virtual_machine import export_disks, observe, xml
 from cell_reconciler.kinds.virtual_machine.codec.consoles import AGENT
-from cell_reconciler.model.fields import UNSET
+from cell_reconciler.kinds.virtual_machine.export_disks import said
 from cell_reconciler.model.live import Domain, Live
 
 if TYPE_CHECKING:
@@ -44,14 +43,16 @@ class VirtualMachineExporter:
             return None
         raw = observe.parsed(domain.inactive)
         spec = msgspec.structs.replace(raw.spec, autostart=domain.autostart, disks=(), interfaces=(), cdroms=())
-        found = unusual(_said(spec))
+        if "\x7f" in (spec.description or ""):  # no YAML of ours may hold it
+            spec = msgspec.structs.replace(spec, description=None)
+        found = unusual(said(spec))
         names = _Names(raw.aliased)
-        cdroms = [unusual(_said(drive)) for drive in raw.spec.cdroms]  # by alias, or by target: sda
+        disks, cdroms = export_disks.disks(raw, world.pools), export_disks.drives(raw)  # by alias, or by target: sda
         nics = [
-            {**unusual(_said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if ":" not in nic.bridge
+            {**unusual(said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if ":" not in nic.bridge
         ]
-        found |= ({"cdroms": cdroms} if cdroms else {}) | ({"interfaces": nics} if nics else {})
-        return Exported(spec=found, lost=tuple(lost(domain)))
+        found |= {name: items for name, items in (("disks", disks), ("cdroms", cdroms), ("interfaces", nics)) if items}
+        return Exported(spec=found, lost=tuple(lost(domain, world)))
 
 
 class _Names:
@@ -68,20 +69,13 @@ class _Names:
         return found
 
 
-def _said(value: Any) -> Any:
-    """None → UNSET: what is not there is not said."""
-    if isinstance(value, msgspec.Struct):
-        return msgspec.structs.replace(value, **{f: _said(getattr(value, f)) for f in value.__struct_fields__})
-    return UNSET if value is None else value
-
-
-def lost(domain: Domain) -> Iterator[str]:
+def lost(domain: Domain, world: World) -> Iterator[str]:
     """What the document does not say, a line each."""
     root = xml.parse(domain.inactive or "")
     raw = observe.parsed(domain.inactive or "")
-    for disk in raw.spec.disks:
-        place = raw.sources[disk.name].text
-        yield f"disk {disk.name} ({place}) is not declared: declare its StoragePool, and the disk by POOL/NAME"
+    if "\x7f" in (raw.spec.description or ""):
+        yield "the description is not declared: it holds the character U+007F"
+    yield from export_disks.lost(root, raw, world.pools)
     for nic in raw.spec.interfaces:
         if ":" in nic.bridge:
             yield f"interface {nic.name} ({nic.bridge}) cannot be declared: it is on no Linux bridge"
@@ -99,7 +93,7 @@ def _unknown(root: Element) -> Iterator[str]:
                 yield f"<{tag}>{inside} cannot be declared; it stays as it is"
     others = [(f"graphics of type {e.get('type')}", e.get("type") != "vnc") for e in root.findall("devices/graphics")]
     kinds = [e.get("device", "disk") for e in root.findall("devices/disk")]
-    others += [(f"a {kind}", kind not in ("disk", "cdrom")) for kind in kinds]
+    others += [(f"a {kind}", kind not in ("disk", "cdrom", "lun")) for kind in kinds]
     ends = [target.get("name") or "" for target in root.findall("devices/channel/target")]
     others += [(f"the channel {name}", name != AGENT) for name in ends]
     for what, foreign in others:

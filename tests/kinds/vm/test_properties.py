@@ -21,7 +21,9 @@ from tests.kinds.vm.schema import domain_schema, rendered
 
 POOL = pool("local", "/var/lib/libvirt/images/cell")
 _names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,8}", fullmatch=True)
-_printable = st.text(st.characters(min_codepoint=32, max_codepoint=0xD7FF), min_size=1, max_size=30)
+_printable = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0xD7FF, exclude_characters="\x7f"), min_size=1, max_size=30
+)
 
 
 def _optional(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:

@@ -111,15 +111,19 @@ def _network(disk: Element, source: Element, foreign: str) -> DiskSource:
 
 def write(disk: Element, source: DiskSource) -> None:
     """Put a disk onto another place."""
-    reserved = disk.find("source/reservations")
-    for tag in ("source", "auth", "encryption", "backingStore"):
+    reserved, element = disk.find("source/reservations"), child(disk, "source")
+    for tag in ("auth", "encryption", "backingStore"):
         drop(disk, tag)
+    after = element.tail
+    element.clear()  # and stays where it is
+    element.tail = after
     if source.backend in ("file", "block"):
         disk.set("type", source.backend)
-        element = add(disk, "source", **{"file" if source.backend == "file" else "dev": source.path})
+        element.set("file" if source.backend == "file" else "dev", source.path)
     else:
         disk.set("type", "network")
-        element = add(disk, "source", protocol=source.backend, name=source.image or source.target)
+        element.set("protocol", source.backend)
+        element.set("name", source.image or source.target)
         _connection(element, source)
     if reserved is not None:
         element.append(reserved)

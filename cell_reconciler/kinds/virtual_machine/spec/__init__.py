@@ -24,7 +24,7 @@ from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.quantities import Duration
 
-_TEXT = r"^[^\x00-\x08\x0b-\x1f\ufffe\uffff]+$"
+_TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]+$"
 
 
 class RunStrategy(StrEnum):

@@ -101,7 +101,7 @@ class BlockSource(Spec, frozen=True, kw_only=True):
         doc(
             "Its path, by a name that stays: below `/dev/disk/by-id` or `by-path`, `/dev/mapper`, `/dev/VG/LV` …",
             Effect.RESTART,
-            pattern=r"^/dev/[^\x00-\x1f\ufffe\uffff]+$",
+            pattern=r"^/dev/[^\x00-\x1f\x7f\ufffe\uffff]+$",
             examples=["/dev/disk/by-id/wwn-0x6000000000000000", "/dev/vg0/web-01"],
         ),
     ]
