@@ -295,8 +295,12 @@ def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -
 
 
 def _conflicts(name: str, want: VirtualMachineSpec, sources: dict[str, DiskSource], world: World) -> Iterable[Refusal]:
-    """Identities that another domain of the host has already: libvirt itself accepts all but the UUID."""
+    """Identities that another domain or a link of the host has already: libvirt itself accepts all but the UUID."""
     macs = {nic.mac for nic in want.interfaces}
+    for link in world.live.links.values():  # a tap has an address of its own, which begins with fe
+        if link.mac in macs:
+            message = f"link {link.name} of the host has the MAC {link.mac} already"
+            yield Refusal(reason="Conflict", message=message, advice="give the interface of the VM another MAC")
     places = {devices.place(source): volume for volume, source in sources.items()}
     for other, raw in observe.others(world.live, name):
         taken = [f"the UUID {want.uuid}"] if raw.spec.uuid == want.uuid else []
