@@ -118,7 +118,7 @@ def _said(nic: Interface, fields: Collection[str]) -> Iterator[str]:
     if "bandwidth" in fields:
         limits: Any = nic.bandwidth
         ways = ("inbound", "outbound")
-        rates = [f"{way} {getattr(limits, way).average} KiB/s" for way in ways if limits and getattr(limits, way)]
+        rates = [f"{way} {getattr(limits, way).average} kB/s" for way in ways if limits and getattr(limits, way)]
         yield f"limit {' and '.join(rates)}" if rates else "no limit"
     if "filter" in fields:
         chosen: Any = nic.filter

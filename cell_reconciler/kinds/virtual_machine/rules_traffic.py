@@ -35,5 +35,5 @@ def _bandwidth(nic: Interface, pointer: str) -> Iterator[Problem]:
         yield Problem(pointer=pointer, rule="vm-bandwidth", message=message, advice="leave bandwidth out")
     for way, rate in (("inbound", limits.inbound), ("outbound", limits.outbound)):
         if rate is not UNSET and rate.peak is not UNSET and rate.peak < rate.average:
-            message = f"a peak of {rate.peak} KiB/s is below the average of {rate.average}"
+            message = f"a peak of {rate.peak} kB/s is below the average of {rate.average}"
             yield Problem(pointer=f"{pointer}/{way}/peak", rule="vm-bandwidth", message=message)

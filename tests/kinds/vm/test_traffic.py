@@ -31,7 +31,7 @@ def plan(before: dict[str, Any], after: dict[str, Any], filters: tuple[str, ...]
 @pytest.mark.parametrize(
     ("before", "after", "op", "said"),
     [
-        ({}, {"bandwidth": BOTH}, "vm.bandwidth", "limit inbound 1000 KiB/s and outbound 500 KiB/s"),
+        ({}, {"bandwidth": BOTH}, "vm.bandwidth", "limit inbound 1000 kB/s and outbound 500 kB/s"),
         ({"bandwidth": BOTH}, {"bandwidth": {"outbound": {"average": 500}}}, "vm.bandwidth", "limit outbound 500"),
         ({"bandwidth": BOTH}, {}, "vm.bandwidth", "no limit"),
         ({}, {"filter": CLEAN}, "vm.filter", "filter clean-traffic"),

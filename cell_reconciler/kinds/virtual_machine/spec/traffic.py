@@ -23,16 +23,16 @@ def _rate(direction: str, name: str, text: str) -> Any:
 class Inbound(Spec, frozen=True, kw_only=True):
     """What the guest receives."""
 
-    average: Annotated[int, _rate("inbound", "average", "KiB per second, over time.")]
-    peak: Annotated[int, _rate("inbound", "peak", "KiB per second that a burst is received at.")] | UnsetType = UNSET
+    average: Annotated[int, _rate("inbound", "average", "kB (1000 bytes) per second, over time.")]
+    peak: Annotated[int, _rate("inbound", "peak", "kB per second that a burst is received at.")] | UnsetType = UNSET
     burst: Annotated[int, _rate("inbound", "burst", "KiB that are received at `peak`.")] | UnsetType = UNSET
 
 
 class Outbound(Spec, frozen=True, kw_only=True):
     """What the guest sends."""
 
-    average: Annotated[int, _rate("outbound", "average", "KiB per second, over time.")]
-    peak: Annotated[int, _rate("outbound", "peak", "KiB per second that a burst is sent at.")] | UnsetType = UNSET
+    average: Annotated[int, _rate("outbound", "average", "kB (1000 bytes) per second, over time.")]
+    peak: Annotated[int, _rate("outbound", "peak", "kB per second that a burst is sent at.")] | UnsetType = UNSET
     burst: Annotated[int, _rate("outbound", "burst", "KiB that are sent at `peak`.")] | UnsetType = UNSET
 
 
