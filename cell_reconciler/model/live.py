@@ -179,6 +179,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None  # when it was taken: the only clock that planning knows; None: unknown, nothing is due
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
+    nwfilters: tuple[str, ...] | None = None  # names of libvirt's network filters; None: it was not asked
     links: dict[str, Link] = {}  # by name
     routes: tuple[Route, ...] = ()
     rules: tuple[Rule, ...] = ()

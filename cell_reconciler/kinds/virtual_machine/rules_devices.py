@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from cell_reconciler.kinds.contract import Problem
+from cell_reconciler.kinds.virtual_machine import rules_traffic
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VideoModel, VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.spec.board import FirmwareType, TpmModel, TpmVersion, WatchdogModel
@@ -31,6 +32,7 @@ def check(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Iterat
         yield from _disk_advice(disk, f"/spec/disks/{index}", documents)
     for index, nic in enumerate(spec.interfaces):
         yield from _nic(nic, f"/spec/interfaces/{index}")
+        yield from rules_traffic.check(nic, f"/spec/interfaces/{index}")
     yield from _firmware(spec)
     if (
         spec.watchdog is not UNSET

@@ -195,7 +195,7 @@ def test_live_fields_are_changed_in_both_copies() -> None:
     assert change.risk == Risk.BLIP
     assert not change.pending
     (move,) = [s.action for s in change.steps if isinstance(s.action, live_actions.ChangeInterface)]
-    assert move.bridge == "br-VM.102"
+    assert (move.nic.vlan, move.fields) == (102, {"bridge"})
 
 
 DATA_DISK: dict[str, Any] = WEB["disks"][1]
