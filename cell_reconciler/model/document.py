@@ -90,6 +90,6 @@ def mark_of(document: Document, digest: str, *, adopted: bool = False) -> Mark:
     )
 
 
-def spec_digest(spec: Spec) -> str:
-    """Short digest of a typed spec, as the ownership mark carries it: 16 hex digits."""
+def spec_digest(spec: Spec | dict[str, Any]) -> str:
+    """Short digest of a spec, typed or as it stands in a document, as the ownership mark carries it: 16 hex digits."""
     return hashlib.sha256(msgspec.json.encode(spec, enc_hook=encode, order="sorted")).hexdigest()[:16]

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from cell_reconciler.kinds.virtual_machine import devices, metadata, tree
-from cell_reconciler.kinds.virtual_machine.codec import drop
+from cell_reconciler.kinds.virtual_machine.codec import drop, ports
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
@@ -27,7 +27,11 @@ def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Co
     for codec in devices.LISTS:
         codec.claim(root, context.names)
     settle(root)
-    note(root, spec, metadata.read(root)._replace(mark=mark))
+    before = metadata.read(root)
+    if before.ports is not None or "spec.hotplugPorts" in changed:
+        ports.HotplugPorts().write(root, spec.hotplug_ports, spec, context)  # a device more needs a port more
+        before = before._replace(ports=ports.noted(spec.hotplug_ports))
+    note(root, spec, before._replace(mark=mark))
 
 
 def note(root: Element, spec: VirtualMachineSpec, before: metadata.Note) -> None:

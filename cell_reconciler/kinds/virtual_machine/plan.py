@@ -8,7 +8,17 @@ import msgspec
 
 from cell_reconciler.kinds.compare import plain
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.virtual_machine import actions, devices, differ, live, observe, power, resolve, taps
+from cell_reconciler.kinds.virtual_machine import (
+    actions,
+    devices,
+    differ,
+    guest_os,
+    live,
+    observe,
+    power,
+    resolve,
+    taps,
+)
 from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec
 from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Risk, Step, Verb
 from cell_reconciler.model.document import Document, mark_of
@@ -50,7 +60,7 @@ def _create(doc: Document, world: World) -> Change:
         name=name,
         spec=want,
         sources=sources,
-        mark=mark_of(doc, resolve.digest(resolve.effective(doc))),
+        mark=mark_of(doc, resolve.digest(doc.spec)),
         domain_type=world.domain_type,
         start_due=strategy in power.RUNS_ONCE,
     )
@@ -60,7 +70,7 @@ def _create(doc: Document, world: World) -> Change:
     if power.starts_when_created(strategy):
         steps.append(_start(doc.key, resolve.places(want, world)))
         steps += _ports(doc, None, world)
-    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps))
+    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps), notes=guest_os.told(doc.spec))
 
 
 def _named(doc: Document) -> tuple[FieldChange, ...]:
@@ -159,6 +169,9 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     )
     drift = differs and have.mark is not None and have.mark.digest == mark.digest
     waiting = [f.path for f in fields if f.pending]
+    notes = [f"takes effect at the next start: {', '.join(waiting)}"] if waiting else []
+    if any(path.startswith(("spec.clock", "spec.features")) for path in (*found.define, *found.boot)):
+        notes += guest_os.told(doc.spec)
     return Change(
         key=key,
         verb=verb,
@@ -166,12 +179,12 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         fields=fields,
         steps=tuple(steps),
         refused=refused,
-        notes=(f"takes effect at the next start: {', '.join(waiting)}",) if waiting else (),
+        notes=tuple(notes),
     )
 
 
 def _mark(doc: Document, have: Observed) -> Mark:
-    digest = resolve.digest(resolve.effective(doc))
+    digest = resolve.digest(doc.spec)
     return mark_of(doc, digest, adopted=have.mark.adopted if have.mark else True)
 
 

@@ -57,9 +57,11 @@ def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> Non
         "watchdog": {},
         "guestAgent": False,
         "rng": False,
+        "clock": {"hpet": True, "rtcTickPolicy": "delay", "pitTickPolicy": "catchup"},
+        "features": {"hyperv": {"relaxed": True}},
     }
     said = "\n".join(notes(found))
-    for word in ("/var/lib/libvirt/images/local/web-root.raw", "/somewhere/else.img", "hyperv", "vmport"):
+    for word in ("/var/lib/libvirt/images/local/web-root.raw", "/somewhere/else.img", "vmport"):
         assert word in said
     (change,) = (c for c in planned(found, around).changes if c.key == key)
     assert (change.verb, change.fields, [s.op for s in change.steps]) == (Verb.ADOPT, (), ["vm.adopt"])
@@ -75,6 +77,8 @@ def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> Non
         ("<clock", "<cputune><shares>9</shares></cputune><clock", "cputune"),
         ("type='bridge'", "type='user'", "user:"),
         ("device='cdrom'", "device='floppy'", "floppy"),
+        ("<clock offset='utc'/>", "<clock offset='variable' adjustment='9' basis='utc'/>", "offset variable"),
+        ("<clock offset='utc'/>", "<clock offset='utc'><timer name='tsc'/></clock>", "timer tsc"),
     ],
 )
 def test_what_the_model_does_not_know_is_told(old: str, new: str, word: str) -> None:

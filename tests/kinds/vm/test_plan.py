@@ -392,7 +392,7 @@ def test_observed_refs_are_what_the_domain_needs() -> None:
     assert have is not None
     assert have.refs == {Key("Bridge", "br-VM.101"), Key("Volume", "web-root"), Key("Volume", "web-data")}
     assert have.mark is not None
-    assert have.mark.digest == resolve.digest(resolve.effective(vm("web", **WEB)))
+    assert have.mark.digest == resolve.digest(vm("web", **WEB).spec)
 
 
 def test_patching_moves_nothing_else() -> None:
