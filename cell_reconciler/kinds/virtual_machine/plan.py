@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -52,7 +53,11 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 def _create(doc: Document, world: World) -> Change:
     want = resolve.defined(doc, world.documents)
     sources = resolve.sources(want, world)
-    refused = (*_unknown_volumes(want, sources), *_conflicts(doc.key.name, want, sources, world))
+    refused = (
+        *_unknown_volumes(want, sources),
+        *_unknown_filters(want, world),
+        *_conflicts(doc.key.name, want, sources, world),
+    )
     if refused:
         return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
     name, strategy = doc.key.name, want.run_strategy
@@ -142,6 +147,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     refused = (
         *_immutable(found.immutable),
         *(_unknown_volumes(want, sources) if found.define else ()),
+        *(_unknown_filters(want, world) if _filters(found) else ()),
         *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
     )
     steps: list[Step] = []
@@ -307,9 +313,29 @@ def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -
             yield Refusal(reason="UnknownVolume", message=message, advice="declare the Volume and its StoragePool")
 
 
+def _filters(found: differ.Differences) -> bool:
+    """Does an interface get another filter, or come with one?"""
+    return any(path.startswith("spec.interfaces[") and path.endswith((".filter", "]")) for path in found.define)
+
+
+def _unknown_filters(want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
+    """libvirt defines a VM with a filter that it does not have, and then cannot start it."""
+    there = world.live.nwfilters
+    for nic in want.interfaces:
+        chosen: Any = nic.filter
+        if chosen is not None and there is not None and chosen.name not in there:
+            message = f"interface {nic.name}: libvirt has no network filter {chosen.name} on this host"
+            advice = "define it: virsh nwfilter-define FILE; libvirt's own come with libvirt-daemon-config-nwfilter"
+            yield Refusal(reason="UnknownFilter", message=message, advice=advice)
+
+
 def _conflicts(name: str, want: VirtualMachineSpec, sources: dict[str, DiskSource], world: World) -> Iterable[Refusal]:
-    """Identities that another domain of the host has already: libvirt itself accepts all but the UUID."""
+    """Identities that another domain or a link of the host has already: libvirt itself accepts all but the UUID."""
     macs = {nic.mac for nic in want.interfaces}
+    for link in world.live.links.values():  # a tap has an address of its own, which begins with fe
+        if link.mac in macs:
+            message = f"link {link.name} of the host has the MAC {link.mac} already"
+            yield Refusal(reason="Conflict", message=message, advice="give the interface of the VM another MAC")
     places = {devices.place(source): volume for volume, source in sources.items()}
     for other, raw in observe.others(world.live, name):
         taken = [f"the UUID {want.uuid}"] if raw.spec.uuid == want.uuid else []

@@ -58,6 +58,13 @@ _disk = _optional(
     discard=st.sampled_from(["unmap", "ignore"]),
     bootOrder=st.integers(1, 100),
 )
+_rate = st.builds(
+    lambda said: {"average": 1000, **said}, _optional(peak=st.integers(1000, 2**32 - 1), burst=st.integers(1, 10**6))
+)
+_parameters = st.dictionaries(
+    st.sampled_from(["IP", "DHCPSERVER", "CTRL_IP_LEARNING"]),
+    st.lists(st.sampled_from(["10.0.0.1", "192.168.7.9"]), min_size=1, max_size=2),
+)
 _nic = _optional(
     vlan=st.integers(1, 4094),
     model=st.sampled_from(["virtio", "e1000", "e1000e", "rtl8139"]),
@@ -65,6 +72,8 @@ _nic = _optional(
     queues=st.integers(1, 8),
     mtu=st.sampled_from([1400, 9000]),
     link=st.sampled_from(["up", "down"]),
+    bandwidth=_optional(inbound=_rate, outbound=_rate),
+    filter=st.builds(lambda said: {"name": "clean-traffic", **said}, _optional(parameters=_parameters)),
 )
 _cdrom = _optional(bus=st.sampled_from(["sata", "ide", "scsi"]), media=st.just("/iso/any.iso"))
 

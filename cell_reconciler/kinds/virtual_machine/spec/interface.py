@@ -7,7 +7,9 @@ from typing import Annotated
 
 from cell_reconciler.kinds.placement import IfName
 from cell_reconciler.kinds.virtual_machine import codec, devices
+from cell_reconciler.kinds.virtual_machine.codec import traffic
 from cell_reconciler.kinds.virtual_machine.spec.device import BootOrder, device_name
+from cell_reconciler.kinds.virtual_machine.spec.traffic import Bandwidth, Filter
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.quantities import Mac
 
@@ -95,3 +97,28 @@ class Interface(Spec, frozen=True, kw_only=True):
         LinkState,
         doc("`down`: the guest sees the cable out.", Effect.LIVE, xml=codec.Option("link", "state", absent="up")),
     ] = LinkState.UP
+    bandwidth: (
+        Annotated[
+            Bandwidth,
+            doc(
+                "Limits of the interface's rate. Absent: none. The host's kernel needs the modules sch_htb, sch_sfq, "
+                "sch_ingress, cls_u32, cls_fw and act_police.",
+                Effect.LIVE,
+                whole=True,
+                xml=traffic.Limited(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    filter: (
+        Annotated[
+            Filter,
+            doc(
+                "A network filter of libvirt: which packets pass. Absent: all.",
+                Effect.LIVE,
+                whole=True,
+                xml=codec.Flag("filterref"),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
