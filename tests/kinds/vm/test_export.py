@@ -89,6 +89,22 @@ def test_what_the_model_does_not_know_is_told(old: str, new: str, word: str) -> 
     assert [s.op for s in change.steps] == ["vm.adopt"]
 
 
+def test_the_system_that_virt_install_noted_is_its_guest_os() -> None:
+    """And what that gives anyway is not written; what the domain lacks of it is."""
+    uri = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
+    note = f'<os:libosinfo xmlns:os="{uri}"><os:os id="http://microsoft.com/win/2k22"/></os:libosinfo>'
+    clock = "<clock offset='localtime'><timer name='hypervclock' present='yes'/></clock>"
+    text = OLD.replace("<memory", f"<metadata>{note}</metadata><memory", 1).replace("<clock offset='utc'/>", clock)
+    assert text.count(note) == text.count(clock) == 1
+    around = live("old", text)
+    ((_, document),) = export(("VirtualMachine",), around).documents.items()
+    spec = document["spec"]
+    assert spec["guestOS"] == "win2k22"
+    assert spec["clock"] == {"hpet": True, "rtcTickPolicy": "delay", "pitTickPolicy": "catchup"}
+    assert spec["features"]["hyperv"]["vpindex"] is False
+    assert "relaxed" not in spec["features"]["hyperv"], "it has that, as the system gives it"
+
+
 @given(specs())
 def test_whatever_a_domain_has_its_export_needs_nothing_but_the_mark(doc: Document) -> None:
     local = pool("local", "/var/lib/libvirt/images/cell")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,8 +133,6 @@ def test_the_defaults_are_shown() -> None:
     ],
 )
 def test_each_rule_tells_what_where_and_what_to_do(spec: dict[str, Any], rule: str, pointer: str, words: str) -> None:
-    import re
-
     found = problems(vm("web", **spec))
     assert found[rule][0] == pointer
     assert re.match(words, found[rule][1]), found[rule]
@@ -166,6 +165,12 @@ def test_without_kvm_vpindex_is_advised_against() -> None:
     assert "vm-hyperv-emulated" not in problems(doc, *hosts), "it may run on the other one"
     off = vm("web", guestOS="win2k22", features={"hyperv": {**none, "tlbflush": False, "ipi": False}})
     assert "vm-hyperv-emulated" not in problems(off, hosts[0])
+
+
+def test_a_cid_is_one_vms_own() -> None:
+    one, two, other = (vm(name, vsock={"cid": cid}) for name, cid in (("one", 9), ("two", 9), ("three", 10)))
+    assert problems(one, two, other)["vm-vsock-cid"][0] == "/spec/vsock/cid"
+    assert "vm-vsock-cid" not in problems(other, one, vm("four", vsock={}), vm("five", vsock={}))
 
 
 def test_an_adopted_domain_may_have_what_its_document_leaves_out() -> None:
