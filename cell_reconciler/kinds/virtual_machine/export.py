@@ -127,6 +127,7 @@ def _unknown(root: Element) -> Iterator[str]:
     others += [(f"a {kind}", kind not in ("disk", "cdrom")) for kind in kinds]
     ends = [target.get("name") or "" for target in root.findall("devices/channel/target")]
     others += [(f"the channel {name}", name != AGENT) for name in ends]
+    others.append(("Hyper-V in mode passthrough", root.find("features/hyperv[@mode='passthrough']") is not None))
     others.append((f"a clock with offset {_foreign_offset(root)}", bool(_foreign_offset(root))))
     others += [(f"the timer {e.get('name')}", e.get("name") not in _TIMERS) for e in root.findall("clock/timer")]
     for what, foreign in others:

@@ -28,9 +28,10 @@ def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Co
         codec.claim(root, context.names)
     settle(root)
     before = metadata.read(root)
-    if before.ports is not None or "spec.hotplugPorts" in changed:
-        ports.HotplugPorts().write(root, spec.hotplug_ports, spec, context)  # a device more needs a port more
+    if "spec.hotplugPorts" in changed:
         before = before._replace(ports=ports.noted(spec.hotplug_ports))
+    elif before.ports is not None:
+        ports.HotplugPorts().write(root, before.ports, spec, context)  # a device more needs a port more
     note(root, spec, before._replace(mark=mark))
 
 

@@ -79,6 +79,7 @@ def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> Non
         ("device='cdrom'", "device='floppy'", "floppy"),
         ("<clock offset='utc'/>", "<clock offset='variable' adjustment='9' basis='utc'/>", "offset variable"),
         ("<clock offset='utc'/>", "<clock offset='utc'><timer name='tsc'/></clock>", "timer tsc"),
+        ("</features>", "<hyperv mode='passthrough'/></features>", "Hyper-V in mode passthrough"),
     ],
 )
 def test_what_the_model_does_not_know_is_told(old: str, new: str, word: str) -> None:

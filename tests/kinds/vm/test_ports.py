@@ -99,5 +99,12 @@ def test_an_adopted_domain_keeps_its_ports() -> None:
     assert metadata.read(root).ports is None
 
 
+def test_a_number_that_is_not_said_any_more_stays_as_it_was() -> None:
+    """A document that owns only what it names, or ignores the field: no other change touches the number."""
+    root = tree(hotplugPorts=8)
+    patched(root, "spec.disks[a]", **disks("a"))
+    assert ports.spare(root) == ports.HotplugPorts().read(root) == 8
+
+
 def test_reading_is_part_of_the_observation() -> None:
     assert observe.parse(xml.parse(xml.text(tree(hotplugPorts=3)))).spec.hotplug_ports == 3

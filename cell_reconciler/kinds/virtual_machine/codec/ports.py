@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cell_reconciler.kinds.virtual_machine.tree import Context
 
-DEFAULT = 4  # libvirt itself leaves one
+DEFAULT, MOST = 4, 64  # libvirt itself leaves one
 # USB, virtio-serial, SCSI, rng, balloon, screen, watchdog's bridge: a port each, whether the VM has it or not.
 _FIXED = 7
 _EACH = (  # what takes a port of its own
@@ -38,6 +38,10 @@ def spare(scope: Element) -> int:
     return len(scope.findall(_PORT)) - needed
 
 
+def _has_ports(scope: Element) -> bool:
+    return machine_family(Machine().read(scope)) == "q35"
+
+
 def noted(value: Any) -> int | None:
     """How the note has a ``hotplugPorts``; None on a board without such ports."""
     return None if absent(value) else int(value)
@@ -47,16 +51,16 @@ class HotplugPorts(Codec):
     """How many ports are spare; None on a board without such ports."""
 
     def read(self, scope: Element) -> int | None:
-        if machine_family(Machine().read(scope)) != "q35":
+        if not _has_ports(scope):
             return None
-        note, there = metadata.read(scope), max(spare(scope), 0)
+        note, there = metadata.read(scope), min(max(spare(scope), 0), MOST)
         if note.ports is None:  # ours from before there was a note, or somebody else's
             return DEFAULT if note.mark and not note.mark.adopted else there
         running = scope.get("id") is not None
         return note.ports if running else min(note.ports, there)
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        if absent(value):
+        if absent(value) or not _has_ports(scope):
             return
         devices, indices = child(scope, "devices"), self._indices(scope)
         if not indices:

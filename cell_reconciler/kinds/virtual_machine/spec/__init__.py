@@ -193,7 +193,7 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
                 "Default: 4, and none on the board pc, which has slots instead.",
                 Effect.RESTART,
                 ge=0,
-                le=64,
+                le=ports.MOST,
                 xml=ports.HotplugPorts(),
             ),
         ]
