@@ -140,6 +140,10 @@ def specs(draw: st.DrawFn) -> Document:
     )
     memory = draw(_optional(balloon=st.booleans(), hugepages=_optional(pageSize=st.sampled_from(["2MiB", "1GiB"]))))
     guest = {"guest": f"{draw(st.integers(1, 2**20))}MiB", **memory}
+    if spec.get("machine") == {"type": "pc"}:
+        spec.pop("hotplugPorts", None)
+    if spec.get("guestOS") == "win2k22" or spec.get("features", {}).get("hyperv", {}).get("stimer"):
+        spec["clock"] = {**spec.get("clock", {}), "hypervClock": True}
     doc = vm("any", memory=guest, disks=disks, cdroms=cdroms, interfaces=nics, **spec)
     assume(not [p for p in VM.check(doc, {doc.key: doc}) if p.severity == Severity.ERROR])
     return doc
