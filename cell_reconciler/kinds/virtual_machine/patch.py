@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from cell_reconciler.kinds.virtual_machine import devices, metadata, tree
-from cell_reconciler.kinds.virtual_machine.codec import drop, remove
+from cell_reconciler.kinds.virtual_machine.codec import drop, ports, remove
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
@@ -27,6 +27,10 @@ def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Co
     tree.write(root, spec, context, changed)
     settle(root)
     before = metadata.read(root)
+    if "spec.hotplugPorts" in changed:
+        before = before._replace(ports=ports.noted(spec.hotplug_ports))
+    elif before.ports is not None:
+        ports.HotplugPorts().write(root, before.ports, spec, context)  # a device more needs a port more
     note(root, spec, before._replace(mark=mark, named=(*before.named, *claimed)))
 
 

@@ -1,4 +1,4 @@
-"""What is on the board in domain XML: memory, machine, direct boot, clock, random numbers."""
+"""What is on the board in domain XML: memory, machine, direct boot, random numbers."""
 
 from __future__ import annotations
 
@@ -62,18 +62,6 @@ class DirectBoot(Codec):
         if absent(value):
             for part in ("kernel", "initrd", "cmdline"):
                 drop(scope, f"os/{part}")
-
-
-class KvmClock(Codec):
-    """The timer ``kvmclock``: KVM offers it unless it is said not to be present."""
-
-    def read(self, scope: Element) -> bool:
-        return scope.find("clock/timer[@name='kvmclock'][@present='no']") is None
-
-    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        drop(scope, "clock/timer[@name='kvmclock']")
-        if not value:
-            add(child(scope, "clock"), "timer", name="kvmclock", present="no")
 
 
 class Rng(Codec):
