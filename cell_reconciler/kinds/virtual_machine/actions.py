@@ -147,9 +147,10 @@ class Start(msgspec.Struct, frozen=True):
         return active(domain) and not self._due(domain)
 
     def do(self, doors: Any) -> None:
-        if not active(doors.libvirt.domain(self.name)):
+        domain = doors.libvirt.domain(self.name)
+        if not active(domain):
             self._alone(doors)
-            guard_actions.check(doors, self.name)
+            guard_actions.start(doors, domain)
             doors.libvirt.start(self.name)
         if self._due(doors.libvirt.domain(self.name)):
             root = xml.parse(doors.libvirt.dump(self.name))

@@ -173,7 +173,7 @@ class Plug(_Live, frozen=True):
                     f"{target.place}/{image} is not plugged into VM {self.name}: it is open at {', '.join(users)}",
                     "stop that user first. If that client died, its watch ends after 30 s",
                 )
-        guard_actions.check(doors, self.name, self.device_name)
+        guard_actions.plug(doors, domain, self.device_name)
         self._controller(doors, domain, element)
         doors.libvirt.attach_device(self.name, xml.text(element))
 
