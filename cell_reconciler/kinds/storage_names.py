@@ -20,6 +20,11 @@ def is_address(text: str) -> bool:
     return match is not None and (not match[1] or 0 < int(match[1]) < 65536)
 
 
+def is_name(text: str) -> bool:
+    """May a pool or a volume be called so?"""
+    return bool(_SAFE.fullmatch(text)) and len(text) <= LONGEST
+
+
 def check_name(doc: Document) -> Iterable[Problem]:
     """No '/', no '@', no leading '.' or '-'; short enough for every backend."""
     name = doc.key.name

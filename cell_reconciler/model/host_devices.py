@@ -59,6 +59,13 @@ class MdevType(msgspec.Struct, frozen=True, kw_only=True):
     available: int
 
 
+class NicPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """What a network interface hangs on."""
+
+    pci: tuple[str, ...] = ()  # the PCI functions, from the root of the bus; the last one is the card
+    usb: str | None = None  # the USB port
+
+
 class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):
     """A disk, a partition, or what device-mapper and md make of others."""
 
@@ -93,6 +100,7 @@ class HostDevices(msgspec.Struct, frozen=True, kw_only=True):
     iommu: bool = False
     pci: dict[str, PciDevice] = {}  # by address
     usb: tuple[UsbDevice, ...] = ()
+    nics: dict[str, NicPlace] = {}  # network interfaces with hardware, by name
     mdevs: dict[str, Mdev] = {}  # by UUID
     mdev_types: tuple[MdevType, ...] = ()
     blocks: dict[str, BlockDevice] = {}  # by the kernel's name

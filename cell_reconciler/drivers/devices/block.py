@@ -12,8 +12,6 @@ from cell_reconciler.drivers.devices import sysfs
 from cell_reconciler.model.host_devices import BlockDevice
 
 BLOCK = "/sys/class/block"
-_PCI = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
-_USB = re.compile(r"\d+-\d+(\.\d+)*")
 _NVME = re.compile(r"nvme\d+")
 _SECTOR = 512  # the unit of ``size``, whatever the disk's own
 _OTHERS = frozenset({"shm", "pts", "mqueue", "hugepages", "char", "fd"})  # in /dev, and hold no names of disks
@@ -57,28 +55,25 @@ def _paths(known: Mapping[str, str], directory: str = "/dev") -> Iterator[tuple[
 
 def _block(name: str, paths: tuple[str, ...], known: Mapping[str, str]) -> BlockDevice:
     here = f"{BLOCK}/{name}"
-    place = os.path.realpath(here).split("/")
+    words, pci, usb = sysfs.place(here)
     part = os.path.exists(f"{here}/partition")
-    pci = [word for word in place if _PCI.fullmatch(word)]
-    usb = [word for word in place if _USB.fullmatch(word)]
-    if "nvme-subsystem" in place:  # the kernel's own multipath: the disk is a child of the subsystem, not of its ways
-        pci = sorted(_controllers("/".join(place[: place.index("nvme-subsystem") + 2])))
+    if "nvme-subsystem" in words:  # the kernel's own multipath: the disk is a child of the subsystem, not of its ways
+        pci = _controllers("/".join(words[: words.index("nvme-subsystem") + 2]))
     loop = named(sysfs.text(f"{here}/loop/backing_file"), known)  # of a loop device over another one
     return BlockDevice(
         name=name,
         label=sysfs.text(f"{here}/dm/name") or name,
         size=sysfs.number(f"{here}/size") * _SECTOR,
         names=paths,
-        disk=place[-2] if part else None,
+        disk=words[-2] if part else None,
         slaves=(*sysfs.names(f"{here}/slaves"), *([loop] if loop else [])),
-        pci=tuple(dict.fromkeys(pci)),
-        usb=usb[-1] if usb else None,
+        pci=pci,
+        usb=usb,
         uuid=sysfs.text(f"{here}/dm/uuid"),
     )
 
 
-def _controllers(subsystem: str) -> Iterator[str]:
+def _controllers(subsystem: str) -> tuple[str, ...]:
     """The PCI functions of all controllers of an NVMe subsystem."""
-    for name in sysfs.names(subsystem):
-        if _NVME.fullmatch(name):
-            yield from (word for word in os.path.realpath(f"{subsystem}/{name}").split("/") if _PCI.fullmatch(word))
+    names = (name for name in sysfs.names(subsystem) if _NVME.fullmatch(name))
+    return tuple(dict.fromkeys(address for name in names for address in sysfs.place(f"{subsystem}/{name}").pci))

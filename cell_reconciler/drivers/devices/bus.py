@@ -6,10 +6,11 @@ import os
 import re
 
 from cell_reconciler.drivers.devices import sysfs
-from cell_reconciler.model.host_devices import Mdev, MdevType, Pages, PciDevice, UsbDevice
+from cell_reconciler.model.host_devices import Mdev, MdevType, NicPlace, Pages, PciDevice, UsbDevice
 
 PCI = "/sys/bus/pci/devices"
 USB = "/sys/bus/usb/devices"
+NET = "/sys/class/net"
 MDEV = "/sys/bus/mdev/devices"
 MDEV_PARENTS = "/sys/class/mdev_bus"
 HUGEPAGES = "/sys/kernel/mm/hugepages"
@@ -61,6 +62,12 @@ def usb() -> tuple[UsbDevice, ...]:
         )
         found.append(device)
     return tuple(found)
+
+
+def nics() -> dict[str, NicPlace]:
+    """Interfaces with hardware, but for those in other network namespaces, which the kernel does not show here."""
+    places = {name: sysfs.place(f"{NET}/{name}") for name in sysfs.names(NET)}
+    return {name: NicPlace(pci=place.pci, usb=place.usb) for name, place in places.items() if place.pci or place.usb}
 
 
 def mdevs() -> dict[str, Mdev]:

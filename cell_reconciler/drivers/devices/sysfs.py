@@ -4,9 +4,30 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 _GONE = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR, errno.ENXIO)
+
+
+_PCI = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_USB = re.compile(r"\d+-\d+(\.\d+)*")
+
+
+class Place(NamedTuple):
+    """Where something is in the tree of devices."""
+
+    words: tuple[str, ...]  # the names of all directories on the way
+    pci: tuple[str, ...]
+    usb: str | None
+
+
+def place(path: str) -> Place:
+    """The way to a device from the root of the tree."""
+    words = tuple(os.path.realpath(path).split("/"))
+    usb = [word for word in words if _USB.fullmatch(word)]
+    return Place(words, tuple(word for word in words if _PCI.fullmatch(word)), usb[-1] if usb else None)
 
 
 def text(path: str) -> str:

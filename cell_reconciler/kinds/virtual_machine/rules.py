@@ -11,7 +11,15 @@ from typing import NamedTuple
 
 from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.links import ports
-from cell_reconciler.kinds.virtual_machine import devices, resolve, rules_devices, rules_sources, sources
+from cell_reconciler.kinds.virtual_machine import (
+    devices,
+    resolve,
+    rules_devices,
+    rules_guest,
+    rules_host_devices,
+    rules_sources,
+    sources,
+)
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import CpuMode, RunStrategy, VirtualMachineSpec
 from cell_reconciler.kinds.world import pool_targets
@@ -45,6 +53,8 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     yield from _boot_order(spec)
     yield from rules_devices.check(spec, documents)
     yield from rules_sources.check(spec, documents)
+    yield from rules_host_devices.check(spec)
+    yield from rules_guest.check(doc, documents)
     yield from _bridges(spec, documents)
     yield from _identities(doc, documents)
     yield from _console(spec)
@@ -88,7 +98,7 @@ def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
 
 
 def _unique_names(spec: VirtualMachineSpec) -> Iterator[Problem]:
-    """Over disks, drives and interfaces together: all become libvirt aliases."""
+    """Over all devices together: they become libvirt aliases."""
     first: dict[str, str] = {}
     for pointer, item in _devices(spec):
         if item.name in first:
@@ -113,6 +123,7 @@ def _devices(spec: VirtualMachineSpec) -> Iterator[tuple[str, devices.NamedDevic
     yield from ((f"/spec/disks/{i}", disk) for i, disk in enumerate(spec.disks))
     yield from ((f"/spec/cdroms/{i}", drive) for i, drive in enumerate(spec.cdroms))
     yield from ((f"/spec/interfaces/{i}", nic) for i, nic in enumerate(spec.interfaces))
+    yield from ((f"/spec/hostDevices/{i}", device) for i, device in enumerate(spec.host_devices))
 
 
 def _bridges(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Iterator[Problem]:
@@ -125,7 +136,7 @@ def _bridges(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Ite
                 message=f"{nic.mac} is a group address; a NIC has a unicast one",
                 advice="clear the lowest bit of the first octet, such as 52:54:00:…",
             )
-        if nic.vlan is UNSET:
+        if nic.vlan is UNSET or nic.bridge is UNSET:
             continue
         if filtering := resolve.filtering(nic.bridge, documents):
             yield from _reaches(nic.vlan, filtering, f"{pointer}/vlan")
@@ -194,6 +205,8 @@ def _claims(doc: Document, documents: Mapping[Key, Document], pools: Mapping[str
     """What belongs to one VM only."""
     spec = resolve.effective(doc)
     yield _Claim(f"UUID {spec.uuid}", "vm-uuid-unique", "/spec/uuid")
+    if spec.vsock and spec.vsock.cid:
+        yield _Claim(f"vsock CID {spec.vsock.cid}", "vm-vsock-cid", "/spec/vsock/cid")
     for index, nic in enumerate(spec.interfaces):
         yield _Claim(f"MAC {nic.mac}", "vm-mac-unique", f"/spec/interfaces/{index}/mac")
     for index, disk in enumerate(spec.disks):
@@ -203,6 +216,8 @@ def _claims(doc: Document, documents: Mapping[Key, Document], pools: Mapping[str
             yield _Claim(what, "vm-volume-unique", f"{pointer}/volume", place, disk.shareable)
         elif place:
             yield _Claim(f"disk {place}", "vm-source-unique", f"{pointer}/source", place, disk.shareable)
+    for what, pointer in rules_host_devices.claims(spec):
+        yield _Claim(what, "vm-host-device-unique", pointer)
 
 
 def _identities(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:

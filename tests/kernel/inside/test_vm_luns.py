@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,11 @@ def doors() -> Iterator[Doors]:
     """With the LUN and the disk that this machine keeps its state on, both by names that stay."""
     before = set(Path("/sys/block").glob("sd*"))
     subprocess.run(["modprobe", "scsi_debug", "dev_size_mb=16"], check=True)
-    (lun,) = set(Path("/sys/block").glob("sd*")) - before
+    end = time.monotonic() + 60
+    while not (found := set(Path("/sys/block").glob("sd*")) - before):  # the kernel looks for it in its own time
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    (lun,) = found
     NAMES.mkdir()
     (NAMES / "lun").symlink_to(f"/dev/{lun.name}")
     (NAMES / "own").symlink_to("/dev/vda")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,10 +16,11 @@ from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain, Gap, Link, Live, Source, VlanRange
 from tests.kinds.vm.make import VM, planned, pool, vm, world
-from tests.kinds.vm.test_plan import WEB, recorded
+from tests.kinds.vm.test_plan import WEB
 from tests.livelinks import bridge, link
 from tests.network import document
 
+DATA = Path(__file__).parent / "data"
 POOL = pool("local", "/var/lib/libvirt/images/local")
 LAN = {"name": "lan", "bridge": "br-VM", "vlan": 101}
 
@@ -33,7 +35,7 @@ def filtering(**more: Any) -> Document:
 
 def web(on: str = "br-VM", state: str = "running") -> Domain:
     """The recorded domain ``web``, whose one interface is on this bridge."""
-    texts = [recorded(f"web.{which}.xml").replace("br-VM.101", on) for which in ("inactive", "active")]
+    texts = [(DATA / f"web.{which}.xml").read_text().replace("br-VM.101", on) for which in ("inactive", "active")]
     active = texts[1] if state == "running" else None
     return Domain(uuid=WEB["uuid"], name="web", state=state, inactive=texts[0], active=active)
 
