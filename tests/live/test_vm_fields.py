@@ -60,6 +60,8 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.interfaces[lan].mtu": {"interfaces": [{**LAN, "mtu": 1400}]},
     "spec.interfaces[lan].bootOrder": {"interfaces": [{**LAN, "bootOrder": 2}]},
     "spec.serialConsole": {"serialConsole": False},
+    "spec.cloudInit": {"cloudInit": {"userData": "#cloud-config"}},
+    "spec.graphics.port": {"graphics": {"port": 5999}},
     "spec.graphics.listen": {"graphics": {"listen": "127.0.0.2"}},
     "spec.video": {"video": "cirrus"},
     "spec.watchdog": {"watchdog": {"action": "poweroff"}},

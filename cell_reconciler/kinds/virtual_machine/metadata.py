@@ -9,7 +9,8 @@ into the instance that it starts, and expands ``host-model`` there into a long `
 *active* XML is the record of what the instance was booted with. ``start="due"``: the domain was made to run once and
 has not been started yet; the note goes with the first start, so that a crash between defining and starting is made
 good, and a guest's own shutdown is left alone. ``stop`` and ``force`` are shutdownTimeout and forceStop as of the
-last definition: a VM whose document is gone is stopped as its document said.
+last definition: a VM whose document is gone is stopped as its document said. ``password="set"``: we gave the console
+a password, which libvirt hides.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Note(NamedTuple):
     start_due: bool = False
     stop: Duration = Duration(120)
     force: bool = False
+    password: bool = False
 
 
 def read(domain: Element) -> Note:
@@ -47,6 +49,7 @@ def read(domain: Element) -> Note:
         start_due=element.get("start") == "due",
         stop=_duration(element.get("stop") or ""),
         force=element.get("force") == "yes",
+        password=element.get("password") == "set",
     )
 
 
@@ -71,6 +74,8 @@ def write(domain: Element, note: Note) -> None:
     element.set("stop", note.stop.to_text())
     if note.force:
         element.set("force", "yes")
+    if note.password:
+        element.set("password", "set")
 
 
 def erase(domain: Element) -> None:

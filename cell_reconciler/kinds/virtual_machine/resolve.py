@@ -16,6 +16,7 @@ from cell_reconciler.kinds.virtual_machine.spec import (
     Graphics,
     GraphicsType,
     Interface,
+    Machine,
     VideoModel,
     VirtualMachineSpec,
 )
@@ -89,12 +90,17 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
     cpu = spec.cpu
     if cpu.max_sockets is UNSET:
         cpu = msgspec.structs.replace(cpu, max_sockets=cpu.sockets)
-    tray = CdromBus.SATA if machine_family(spec.machine.type) == "q35" else CdromBus.IDE
-    cdroms = tuple(msgspec.structs.replace(c, bus=tray) if c.bus is UNSET else c for c in spec.cdroms)
+    bus = tray(spec.machine)
+    cdroms = tuple(msgspec.structs.replace(c, bus=bus) if c.bus is UNSET else c for c in spec.cdroms)
     full = msgspec.structs.replace(
         spec, uuid=uuid, interfaces=interfaces, graphics=graphics, video=video, cpu=cpu, cdroms=cdroms
     )
     return _settled(full)  # type: ignore[no-any-return] # the type of what it is given
+
+
+def tray(machine: Machine) -> CdromBus:
+    """The bus of a CD-ROM drive whose document names none."""
+    return CdromBus.SATA if machine_family(machine.type) == "q35" else CdromBus.IDE
 
 
 def _interface(vm: str, nic: Interface) -> Interface:
@@ -118,8 +124,11 @@ def _settled(value: Any) -> Any:
 
 
 def digest(spec: VirtualMachineSpec) -> str:
-    """Digest of what stands on the host: policies may change without any writing."""
-    return spec_digest(msgspec.structs.replace(spec, **policies()))
+    """Digest of what stands on the host: policies may change without any writing.
+
+    Anybody who may list domains can read it, so that the data for cloud-init is not part of it.
+    """
+    return spec_digest(msgspec.structs.replace(spec, **policies(), cloud_init=UNSET))
 
 
 @cache
