@@ -15,7 +15,6 @@ from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.export import Exported, unusual
 from cell_reconciler.kinds.virtual_machine import devices, observe, xml
 from cell_reconciler.kinds.virtual_machine.codec.consoles import AGENT
-from cell_reconciler.kinds.virtual_machine.spec import Cdrom
 from cell_reconciler.kinds.virtual_machine.spec.seed import DRIVE
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.live import Domain, Live
@@ -48,8 +47,7 @@ class VirtualMachineExporter:
         spec = msgspec.structs.replace(raw.spec, autostart=domain.autostart, disks=(), interfaces=(), cdroms=())
         found = unusual(_said(spec))
         names = _Names(raw.aliased)
-        # By alias, or by target: sda. That of our own data for cloud-init is no drive of the document.
-        cdroms = [unusual(_said(drive)) for drive in raw.spec.cdroms if not _seeded(drive, raw)]
+        cdroms = [unusual(_said(drive)) for drive in raw.spec.cdroms]  # by alias, or by target: sda
         nics = [
             {**unusual(_said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if ":" not in nic.bridge
         ]
@@ -89,13 +87,9 @@ def lost(domain: Domain) -> Iterator[str]:
         if ":" in nic.bridge:
             yield f"interface {nic.name} ({nic.bridge}) cannot be declared: it is on no Linux bridge"
     for drive in raw.spec.cdroms:
-        if _seeded(drive, raw):
-            yield f"cloudInit: its data is in {drive.media}; declare it again, with userDataFrom for what is secret"
+        if drive.name == DRIVE:
+            yield f"drive {DRIVE} stays with the data that it has; to change that, declare cloudInit in its stead"
     yield from _unknown(root)
-
-
-def _seeded(drive: Cdrom, raw: observe.Parsed) -> bool:
-    return drive.name == DRIVE and raw.note.mark is not None
 
 
 def _unknown(root: Element) -> Iterator[str]:

@@ -139,6 +139,8 @@ def _what(wanted: SeedTarget, name: str) -> str | None:
     text = wanted.files.get(name)
     if text is None:
         return None
+    if name == META:
+        return f"those of instance {json.loads(text.text)['instance-id']}"
     return f"the data in {text.file}" if text.file else "the data of the document"
 
 
