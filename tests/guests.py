@@ -35,10 +35,11 @@ while :; do
         ip link set "${nic##*/}" up
         nics="$nics,\\"$(cat "$nic/address")\\":$(cat "$nic/carrier")"
     done
-    seed=""
-    if [ -b /dev/sr0 ]; then
-        mount -t iso9660 -o ro /dev/sr0 /mnt && seed=$(cd /mnt && tar cz * | base64 -w 0) && umount /mnt
-        seed=",\\"seed\\":\\"$seed\\""
+    if [ -b /dev/sr0 ] && medium=$(dd if=/dev/sr0 bs=2k skip=16 count=1 2>/dev/null | md5sum) && \
+        [ "$medium" != "$read" ] && mount -t iso9660 -o ro /dev/sr0 /mnt; then
+        # Not mounted for longer than need be: that locks the tray.
+        read=$medium seed=",\\"seed\\":\\"$(cd /mnt && tar cz * | base64 -w 0)\\""
+        umount /mnt
     fi
     cpus=$(grep -c ^processor /proc/cpuinfo)
     echo "{\\"cpus\\":$cpus,\\"disks\\":{${disks#,}},\\"nics\\":{${nics#,}}$seed}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-SEEDS = "/var/lib/libvirt/cell-cloud-init"  # where QEMU may read, beside its other files
+SEEDS = "/var/lib/libvirt/images/cell-cloud-init"  # where QEMU may read, and the service may write
 USER, META, NETWORK = "user-data", "meta-data", "network-config"  # the files of a NoCloud image
 
 

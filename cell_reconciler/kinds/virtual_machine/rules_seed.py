@@ -30,8 +30,8 @@ def check(spec: VirtualMachineSpec) -> Iterator[Problem]:
     data = spec.cloud_init
     if data is UNSET:
         return
-    yield from _one_of("userData", data.user_data, data.user_data_from)
-    yield from _one_of("networkData", data.network_data, data.network_data_from)
+    yield from _one_of(("userData", data.user_data), ("userDataFrom", data.user_data_from))
+    yield from _one_of(("networkData", data.network_data), ("networkDataFrom", data.network_data_from))
     names = {f"/spec/disks/{index}": disk.name for index, disk in enumerate(spec.disks)}
     names |= {f"/spec/cdroms/{index}": drive.name for index, drive in enumerate(spec.cdroms)}
     names |= {f"/spec/interfaces/{index}": nic.name for index, nic in enumerate(spec.interfaces)}
@@ -52,11 +52,11 @@ def check(spec: VirtualMachineSpec) -> Iterator[Problem]:
         )
 
 
-def _one_of(field: str, text: str | UnsetType, ref: SecretRef | UnsetType) -> Iterator[Problem]:
-    if ref is UNSET:
+def _one_of(text: tuple[str, str | UnsetType], ref: tuple[str, SecretRef | UnsetType]) -> Iterator[Problem]:
+    if ref[1] is UNSET:
         return
-    pointer = f"{_AT}/{field}From"
-    yield from check_secret(ref, pointer)
-    if text is not UNSET:
-        message = f"{field} and {field}From exclude each other"
+    pointer = f"{_AT}/{ref[0]}"
+    yield from check_secret(ref[1], pointer)
+    if text[1] is not UNSET:
+        message = f"{text[0]} and {ref[0]} exclude each other"
         yield Problem(pointer=pointer, rule="exactly-one", message=message, advice="keep one of them")
