@@ -12,6 +12,7 @@ from cell_reconciler.model.guest import SEEDS
 from cell_reconciler.model.storage import PoolTarget
 
 if TYPE_CHECKING:
+    from cell_reconciler.drivers.devices import DevicesDoor
     from cell_reconciler.drivers.libvirt import LibvirtDoor
     from cell_reconciler.drivers.netlink import NetlinkDoor
     from cell_reconciler.drivers.nftables import NftablesDoor
@@ -76,6 +77,12 @@ class Doors:
         from cell_reconciler.drivers.nftables import NftablesDoor
 
         return NftablesDoor(self.writes)
+
+    @cached_property
+    def devices(self) -> DevicesDoor:
+        from cell_reconciler.drivers.devices import DevicesDoor
+
+        return DevicesDoor()
 
     def password(self, file: str) -> str:
         """The password in a file, for a VNC console. Never log or keep it. Raises StepFailed."""

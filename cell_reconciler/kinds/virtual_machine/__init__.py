@@ -47,6 +47,12 @@ class VirtualMachineKind:
 
         return rules.check(doc, documents)
 
+    def defaults(self, doc: Document) -> Iterable[str]:
+        """What this document has by its guest OS, for people: a line, or none."""
+        from cell_reconciler.kinds.virtual_machine import guest_os
+
+        return guest_os.told(doc.spec)
+
     def references(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Reference]:
         from cell_reconciler.kinds.virtual_machine import references
 
@@ -56,6 +62,12 @@ class VirtualMachineKind:
         from cell_reconciler.kinds.virtual_machine import references
 
         return references.derive(doc, documents)
+
+    def sources_of(self, doc: Document, documents: Mapping[Key, Document]) -> frozenset[Source]:
+        """Nothing can be said about a VM that gets devices of the host while those, or its links, are not known."""
+        from cell_reconciler.kinds.virtual_machine.host_devices import handed
+
+        return self.sources | {Source.DEVICES, Source.NETLINK} if handed(doc.spec) else self.sources
 
     def exists(self, name: str, live: Live) -> bool:
         return name in live.domains

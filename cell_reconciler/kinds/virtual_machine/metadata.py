@@ -9,8 +9,10 @@ into the instance that it starts, and expands ``host-model`` there into a long `
 *active* XML is the record of what the instance was booted with. ``start="due"``: the domain was made to run once and
 has not been started yet; the note goes with the first start, so that a crash between defining and starting is made
 good, and a guest's own shutdown is left alone. ``stop`` and ``force`` are shutdownTimeout and forceStop as of the
-last definition: a VM whose document is gone is stopped as its document said. ``password="set"``: we gave the console
-a password, which libvirt hides.
+last definition: a VM whose document is gone is stopped as its document said. ``named``: devices of an adopted domain
+that had no alias before we gave them one, which goes again with the mark. ``ports`` is ``hotplugPorts`` as the
+definition was given it, and in the active XML as the instance was started with it. ``password="set"``: we gave the
+console a password, which libvirt hides.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ class Note(NamedTuple):
     stop: Duration = Duration(120)
     force: bool = False
     password: bool = False
+    named: tuple[str, ...] = ()
+    ports: int | None = None
 
 
 def read(domain: Element) -> Note:
@@ -50,6 +54,8 @@ def read(domain: Element) -> Note:
         stop=_duration(element.get("stop") or ""),
         force=element.get("force") == "yes",
         password=element.get("password") == "set",
+        named=tuple((element.get("named") or "").split()),
+        ports=int(ports) if (ports := element.get("ports") or "").isdecimal() else None,
     )
 
 
@@ -76,6 +82,10 @@ def write(domain: Element, note: Note) -> None:
         element.set("force", "yes")
     if note.password:
         element.set("password", "set")
+    if note.named:
+        element.set("named", " ".join(sorted(note.named)))
+    if note.ports is not None:
+        element.set("ports", str(note.ports))
 
 
 def erase(domain: Element) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -10,11 +11,14 @@ from cell_reconciler.kinds.compare import plain
 from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.virtual_machine import (
     actions,
+    choice,
     devices,
     differ,
+    guest_os,
     live,
     observe,
     passwords,
+    plan_devices,
     power,
     resolve,
     seed,
@@ -54,9 +58,12 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 def _create(doc: Document, world: World) -> Change:
     want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
     sources = resolve.sources(want, world)
+    starts = power.starts_when_created(want.run_strategy)
     refused = (
         *_unknown_volumes(want, sources),
+        *_unknown_filters(want, world),
         *_conflicts(doc.key.name, want, sources, world),
+        *plan_devices.refusals(doc.key.name, want, world, starts=starts),
         *seed.refusal(doc, world.live),
         *passwords.refusal(doc, world.live),
     )
@@ -67,9 +74,10 @@ def _create(doc: Document, world: World) -> Change:
         name=name,
         spec=want,
         sources=sources,
-        mark=mark_of(doc, resolve.digest(resolve.effective(doc))),
+        mark=mark_of(doc, resolve.digest(doc.spec)),
         domain_type=world.domain_type,
         start_due=strategy in power.RUNS_ONCE,
+        chosen=dict(choice.chosen(name, world)),
     )
     steps = [*seed.making(doc, want, world.live, (seed.DRIVE_PATH,))]
     steps.append(Step(key=doc.key, op="vm.define", text=f"define VM {name}", action=define))
@@ -81,7 +89,7 @@ def _create(doc: Document, world: World) -> Change:
         steps.append(_start(doc.key, resolve.places(want, world)))
         steps += _ports(doc, None, world)
     steps += seed.sweeping(doc.key, want, world.live, lets_go=True)
-    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps))
+    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps), notes=guest_os.told(doc.spec))
 
 
 def _named(doc: Document) -> tuple[FieldChange, ...]:
@@ -157,12 +165,15 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     refused = (
         *_immutable(found.immutable),
         *(_unknown_volumes(want, sources) if found.define else ()),
+        *(_unknown_filters(want, world) if _filters(found) else ()),
         *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
+        *plan_devices.changed(found, domain, world, starts=allowed or act == power.Power.START),
     )
     steps: list[Step] = []
     if not refused:
+        chosen = dict(choice.chosen(key.name, world))
         steps += seed.making(doc, want, world.live, found.define)
-        steps += _defining(key, found, sources, mark, have, remark=bool(ports))
+        steps += _defining(key, found, sources, chosen, mark, have, remark=bool(ports))
         steps += [passwords.keeping(doc, mark)] if passwords.PATH in found.define else []
         steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
@@ -190,6 +201,9 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         act == power.Power.START and want.run_strategy == RunStrategy.ALWAYS
     )
     drift = differs and have.mark is not None and have.mark.digest == mark.digest
+    notes = [*_waiting_notes(fields), *passwords.notes(doc, world.live)]
+    if any(path.startswith(("spec.clock", "spec.features")) for path in (*found.define, *found.boot)):
+        notes += guest_os.told(doc.spec)
     return Change(
         key=key,
         verb=verb,
@@ -197,7 +211,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         fields=fields,
         steps=tuple(steps),
         refused=refused,
-        notes=(*_waiting_notes(fields), *passwords.notes(doc, world.live)),
+        notes=tuple(notes),
     )
 
 
@@ -208,7 +222,7 @@ def _waiting_notes(fields: Iterable[FieldChange]) -> Iterable[str]:
 
 
 def _mark(doc: Document, have: Observed) -> Mark:
-    digest = resolve.digest(resolve.effective(doc))
+    digest = resolve.digest(doc.spec)
     return mark_of(doc, digest, adopted=have.mark.adopted if have.mark else True)
 
 
@@ -244,6 +258,7 @@ def _defining(
     key: Key,
     found: differ.Differences,
     sources: dict[str, DiskSource],
+    chosen: dict[str, str],
     mark: Mark,
     have: Observed,
     *,
@@ -252,7 +267,9 @@ def _defining(
     """``remark``: something is done that stands in no XML; the mark tells later which spec it was done for."""
     paths = frozenset(found.define) - {"spec.autostart", passwords.PATH}
     if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
-        redefine = actions.Redefine(name=key.name, spec=found.want, sources=sources, mark=mark, paths=paths)
+        redefine = actions.Redefine(
+            name=key.name, spec=found.want, sources=sources, chosen=chosen, mark=mark, paths=paths
+        )
         adopt = have.mark is None
         said = ", ".join(sorted(set(map(seed.spoken, paths)))) or "its mark"
         text = f"take over VM {key.name}" if adopt else f"define VM {key.name}: {said}"
@@ -330,9 +347,29 @@ def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -
             yield Refusal(reason="UnknownVolume", message=message, advice="declare the Volume and its StoragePool")
 
 
+def _filters(found: differ.Differences) -> bool:
+    """Does an interface get another filter, or come with one?"""
+    return any(path.startswith("spec.interfaces[") and path.endswith((".filter", "]")) for path in found.define)
+
+
+def _unknown_filters(want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
+    """libvirt defines a VM with a filter that it does not have, and then cannot start it."""
+    there = world.live.nwfilters
+    for nic in want.interfaces:
+        chosen: Any = nic.filter
+        if chosen is not None and there is not None and chosen.name not in there:
+            message = f"interface {nic.name}: libvirt has no network filter {chosen.name} on this host"
+            advice = "define it: virsh nwfilter-define FILE; libvirt's own come with libvirt-daemon-config-nwfilter"
+            yield Refusal(reason="UnknownFilter", message=message, advice=advice)
+
+
 def _conflicts(name: str, want: VirtualMachineSpec, sources: dict[str, DiskSource], world: World) -> Iterable[Refusal]:
-    """Identities that another domain of the host has already: libvirt itself accepts all but the UUID."""
+    """Identities that another domain or a link of the host has already: libvirt itself accepts all but the UUID."""
     macs = {nic.mac for nic in want.interfaces}
+    for link in world.live.links.values():  # a tap has an address of its own, which begins with fe
+        if link.mac in macs:
+            message = f"link {link.name} of the host has the MAC {link.mac} already"
+            yield Refusal(reason="Conflict", message=message, advice="give the interface of the VM another MAC")
     places = {devices.place(source): volume for volume, source in sources.items()}
     for other, raw in observe.others(world.live, name):
         taken = [f"the UUID {want.uuid}"] if raw.spec.uuid == want.uuid else []

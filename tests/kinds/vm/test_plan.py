@@ -16,6 +16,7 @@ from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain, Live
 from tests.kinds.vm.make import VM, planned, pool, vm, world
+from tests.livelinks import link
 
 DATA = Path(__file__).parent / "data"
 POOL = pool("local", "/var/lib/libvirt/images/local")
@@ -194,7 +195,7 @@ def test_live_fields_are_changed_in_both_copies() -> None:
     assert change.risk == Risk.BLIP
     assert not change.pending
     (move,) = [s.action for s in change.steps if isinstance(s.action, live_actions.ChangeInterface)]
-    assert move.bridge == "br-VM.102"
+    assert (move.nic.vlan, move.fields) == (102, {"bridge"})
 
 
 DATA_DISK: dict[str, Any] = WEB["disks"][1]
@@ -386,13 +387,29 @@ def test_identities_of_other_domains_are_not_taken() -> None:
     assert change.steps == ()
 
 
+def test_the_address_of_a_link_of_the_host_is_not_taken() -> None:
+    doc = vm("web", **{**WEB, "disks": [], "interfaces": [{**WEB["interfaces"][0], "mac": "52:54:00:AA:BB:07"}]})
+    nic = link("ens1f0", mac="52:54:00:aa:bb:07")
+    around = world(doc, live=Live(host="h1", links={"ens1f0": nic}))
+    assert [r.message for r in planned(doc, around).refused] == [
+        "link ens1f0 of the host has the MAC 52:54:00:aa:bb:07 already"
+    ]
+
+
 def test_observed_refs_are_what_the_domain_needs() -> None:
     around = _world(domains=(_web(),))
     have = VM.observe("web", around)
     assert have is not None
     assert have.refs == {Key("Bridge", "br-VM.101"), Key("Volume", "web-root"), Key("Volume", "web-data")}
     assert have.mark is not None
-    assert have.mark.digest == resolve.digest(resolve.effective(vm("web", **WEB)))
+    assert have.mark.digest == resolve.digest(vm("web", **WEB).spec)
+
+
+def test_the_digest_is_of_what_is_said_and_no_default() -> None:
+    said = resolve.digest(vm("web", **WEB).spec)
+    assert resolve.digest(vm("web", **WEB, clock={"hpet": False}, rng=True, runStrategy="Once").spec) == said
+    assert resolve.digest(vm("web", **WEB, guestOS="win2k22").spec) != said
+    assert resolve.digest(vm("web", **WEB, clock={"hpet": True}).spec) != said
 
 
 def test_patching_moves_nothing_else() -> None:
