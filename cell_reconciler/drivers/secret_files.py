@@ -14,9 +14,7 @@ _ADVICE = "write it there, readable by root only; it is looked for again at ever
 
 def text(file: str, most: int = LARGEST) -> str:
     """The content of a file, or of a systemd credential. Raises StepFailed with its path and what is wrong with it."""
-    path = os.path.expandvars(file)
-    if path.startswith("$"):
-        raise StepFailed(f"{file}: systemd gave no credentials", "add LoadCredential= to the unit, or name a file")
+    path = _path(file)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer must not block
         with open(descriptor, "rb") as opened:
@@ -33,10 +31,20 @@ def text(file: str, most: int = LARGEST) -> str:
         raise StepFailed(f"{path} is not text in UTF-8", "is it the right file?") from None
 
 
+def _path(file: str) -> str:
+    variable, slash, name = file.partition("/")
+    if not variable:
+        return file
+    directory = os.environ.get(variable.removeprefix("$"))
+    if not directory:
+        raise StepFailed(f"{file}: systemd gave no credentials", "add LoadCredential= to the unit, or name a file")
+    return f"{directory}{slash}{name}"
+
+
 def password(file: str) -> str:
     """The password of a VNC console, without the newline at its end. Raises StepFailed."""
     found = text(file, 4096).removesuffix("\n").removesuffix("\r")
-    path = os.path.expandvars(file)
+    path = _path(file)
     if not 0 < len(found) <= _PASSWORD:
         said = "is empty" if not found else f"has {len(found)} characters"
         raise StepFailed(f"the password in {path} {said}", f"a VNC password has 1 to {_PASSWORD} characters")

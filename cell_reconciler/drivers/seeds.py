@@ -16,7 +16,6 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from cell_reconciler.drivers import nocloud, secret_files
 from cell_reconciler.drivers.doors import Writes
@@ -92,8 +91,9 @@ class SeedDoor:
         self.count.add("seeds.write")
         begun = os.path.join(self.directory, f".{os.path.basename(path)}.new")
         try:
-            # Others may pass through to an image that they may read, and not list whose images there are.
-            Path(self.directory).mkdir(mode=0o711, parents=True, exist_ok=True)
+            os.makedirs(self.directory, exist_ok=True)
+            # QEMU has a user of its own: it passes through to an image that it may read. Nobody lists whose there are.
+            os.chmod(self.directory, 0o711)  # noqa: S103 - to pass through, as above
             with suppress(FileNotFoundError):
                 os.unlink(begun)
             descriptor = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -82,7 +82,11 @@ def test_what_is_no_image_of_ours_has_no_label(size: int) -> None:
 def test_images_are_compared_by_what_they_should_hold(door: SeedDoor, tmp_path: Path) -> None:
     path = f"{door.directory}/web.1.iso"
     assert door.observe({"web": target()})["web"].images == {}
-    door.keep(path, target())
+    before = os.umask(0o077)
+    try:
+        door.keep(path, target())
+    finally:
+        os.umask(before)
     assert door.holds(path, target())
     assert os.stat(path).st_mode & 0o777 == 0o600
     assert os.stat(door.directory).st_mode & 0o777 == 0o711

@@ -123,7 +123,7 @@ def test_a_file_that_holds_none_is_an_error_of_that_vm(
 def test_a_connection_that_only_reads_knows_that_it_does_not_know(site: Site, file: Path) -> None:  # noqa: F811
     site.converge(doc(file))
     connection = libvirt.openReadOnly(f"{site.doors.libvirt_uri}-ro")
-    assert passwords.states(connection, NAME, FIRST) == (UNKNOWN, UNKNOWN)
+    assert passwords.states(connection, {NAME: FIRST}) == {NAME: (UNKNOWN, UNKNOWN)}
     connection.close()
     around = site.world(doc(file))
     seen = {NAME: Password(file=str(file), defined=UNKNOWN, running=UNKNOWN)}

@@ -79,15 +79,17 @@ class LibvirtDoor:
 
     def passwords(self, files: Mapping[str, str]) -> dict[str, Password]:
         """How the VNC passwords of domains compare with those in files; neither leaves this method."""
-        return {name: self._password(name, file) for name, file in files.items()}
-
-    def _password(self, name: str, file: str) -> Password:
-        try:
-            wanted = secret_files.password(file)
-        except StepFailed as error:
-            return Password(file=file, error=error.message, advice=error.advice)
-        states = self.reads.call(f"read domain {name}", lambda c: passwords.states(c, name, wanted), READ, repeat=True)
-        return Password(file=file, defined=states[0], running=states[1])
+        found: dict[str, Password] = {}
+        wanted: dict[str, str] = {}
+        for name, file in files.items():
+            try:
+                wanted[name] = secret_files.password(file)
+            except StepFailed as error:
+                found[name] = Password(file=file, error=error.message, advice=error.advice)
+        states = self.reads.call("read passwords", lambda c: passwords.states(c, wanted), READ, repeat=True)
+        for name, (defined, running) in states.items():
+            found[name] = Password(file=files[name], defined=defined, running=running)
+        return found
 
     # -- domains -----------------------------------------------------------------------------------------------
 

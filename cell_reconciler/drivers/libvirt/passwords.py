@@ -8,6 +8,7 @@ of its own, which takes a connection that may write.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -15,8 +16,15 @@ from cell_reconciler.drivers.libvirt import failures
 from cell_reconciler.model.guest import NONE, OTHER, SAME, UNKNOWN
 
 
-def states(connection: Any, name: str, wanted: str) -> tuple[str, str]:
-    """Of the definition and of the running instance: SAME, OTHER, NONE or UNKNOWN; empty where there is neither."""
+def states(connection: Any, wanted: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Of the definition and of the running instance of each domain: SAME, OTHER, NONE or UNKNOWN.
+
+    Empty where there is no such side, or no such domain.
+    """
+    return {name: _states(connection, name, password) for name, password in wanted.items()}
+
+
+def _states(connection: Any, name: str, wanted: str) -> tuple[str, str]:
     import libvirt
 
     try:

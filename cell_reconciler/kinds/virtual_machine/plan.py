@@ -156,7 +156,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     settled = not found.any and not loose and not ports and act == power.Power.LEAVE
     settled = settled and not seed.untidy(doc, found.want, world.live) and not any(passwords.refusal(doc, world.live))
     if have.mark and have.mark.flags == mark.flags and settled and not (alone and _held(doc, found.want, have)):
-        return Change(key=key, verb=Verb.NONE, notes=tuple(passwords.notes(doc, world.live)))
+        return Change(key=key, verb=Verb.NONE, notes=_unknown(doc, world))
     want, sources = found.want, resolve.sources(found.want, world)
     restarts = bool(found.boot)  # what differs in the definition alone is right in the instance that runs
     allowed = restarts and want.update_policy.restart == Restart.ALLOWED
@@ -201,7 +201,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         act == power.Power.START and want.run_strategy == RunStrategy.ALWAYS
     )
     drift = differs and have.mark is not None and have.mark.digest == mark.digest
-    notes = [*_waiting_notes(fields), *passwords.notes(doc, world.live)]
+    notes = [*_waiting_notes(fields), *_unknown(doc, world)]
     if any(path.startswith(("spec.clock", "spec.features")) for path in (*found.define, *found.boot)):
         notes += guest_os.told(doc.spec)
     return Change(
@@ -213,6 +213,11 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         refused=refused,
         notes=tuple(notes),
     )
+
+
+def _unknown(doc: Document, world: World) -> tuple[str, ...]:
+    """What is secret, and could not be compared."""
+    return (*seed.notes(doc, world.live), *passwords.notes(doc, world.live))
 
 
 def _waiting_notes(fields: Iterable[FieldChange]) -> Iterable[str]:

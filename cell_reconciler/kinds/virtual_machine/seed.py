@@ -70,7 +70,7 @@ def with_drive(want: VirtualMachineSpec, doc: Document, world: World) -> Virtual
     found, domain = world.live.seeds.get(wanted.vm, Seed()), world.live.domains.get(wanted.vm)
     drive = None if domain is None or domain.inactive is None else _among(observe.parsed(domain.inactive).spec)
     current = None if drive is None else drive.media
-    if not found.error:
+    if not found.error and (found.declared or drive is None):
         current = _medium(found, wanted, current, domain)
     elif drive is None:
         return want  # what should be in it is not known: it stays as it is
@@ -164,6 +164,15 @@ def refusal(doc: Document, live: Live) -> Iterator[Refusal]:
     found = live.seeds.get(doc.key.name)
     if found is not None and found.error and target(doc) is not None:
         yield Refusal(reason="SecretUnreadable", message=f"cloudInit: {found.error}", advice=found.advice)
+
+
+def notes(doc: Document, live: Live) -> Iterator[str]:
+    """What cannot be told."""
+    if target(doc) is None or live.seeds.get(doc.key.name, Seed()).declared:
+        return
+    domain = live.domains.get(doc.key.name)
+    if domain is not None and domain.inactive is not None and _among(observe.parsed(domain.inactive).spec) is not None:
+        yield f"{PATH}: unknown whether its data is as declared: not in the snapshot, which was taken without it"
 
 
 # -- what is done ----------------------------------------------------------------------------------------------

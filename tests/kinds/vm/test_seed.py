@@ -93,6 +93,16 @@ def test_a_snapshot_of_other_documents_says_that_it_differs_and_not_how() -> Non
     assert _fields(change) == [("spec.cloudInit", FIRST, f"{SEEDS}/web.2.iso")]
 
 
+def test_a_snapshot_without_these_documents_does_not_know() -> None:
+    doc = web(userData="#!/bin/bash")
+    change = planned(doc, world(doc, live=_with(made(doc), declared="", images={FIRST: (USER, META, NETWORK)})))
+    assert (change.fields, change.steps) == ((), ())
+    assert "unknown whether its data is as declared" in change.notes[0]
+    without = vm("web", runStrategy="Halted")
+    change = planned(doc, world(doc, live=msgspec.structs.replace(made(without), seeds={})))
+    assert [step.op for step in change.steps] == ["vm.seed", "vm.redefine"], "no drive is no data, whatever it is"
+
+
 def test_numbers_are_never_used_twice() -> None:
     doc = web(userData="#!/bin/sh")
     live = made(doc)
