@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from cell_reconciler.model.guest import Password, Seed
 from cell_reconciler.model.host_devices import HostDevices
 
 
@@ -204,6 +205,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None  # when it was taken: the only clock that planning knows; None: unknown, nothing is due
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
+    seeds: dict[str, Seed] = {}  # by name of the VM
+    passwords: dict[str, Password] = {}  # by name of the VM, of those whose document has one
     nwfilters: tuple[str, ...] | None = None  # names of libvirt's network filters; None: it was not asked
     links: dict[str, Link] = {}  # by name
     routes: tuple[Route, ...] = ()

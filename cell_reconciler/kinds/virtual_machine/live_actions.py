@@ -124,7 +124,11 @@ class ChangeMedia(_Live, frozen=True):
     def do(self, doors: Any) -> None:
         element = self.device(doors, self.target)
         devices.write_media(element, self.media)
-        doors.libvirt.update_device(self.name, xml.text(element))
+        try:
+            doors.libvirt.update_device(self.name, xml.text(element))
+        except StepFailed as error:
+            advice = "does the guest have the old one mounted, which locks the tray? It is tried again"
+            raise StepFailed(error.message, advice) from error
 
 
 class Throttle(_Live, frozen=True):
