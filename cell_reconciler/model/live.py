@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from cell_reconciler.model.host_devices import HostDevices
+
 
 class Source(StrEnum):
     LIBVIRT = "libvirt"
@@ -19,6 +21,7 @@ class Source(StrEnum):
     NFTABLES = "nftables"
     CEPH = "ceph"
     FILES = "files"
+    DEVICES = "devices"
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -210,6 +213,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     managers: dict[str, Manager] = {}  # link → who else manages it
     pools: dict[str, Pool] = {}  # by StoragePool name
     images: dict[str, Image] = {}  # by "pool/name" (StoragePool name)
+    devices: HostDevices | None = None  # None: no document needed them, so nobody looked
     gaps: tuple[Gap, ...] = ()
 
     def gap(self, source: Source, scope: str = "") -> Gap | None:

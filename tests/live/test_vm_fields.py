@@ -77,6 +77,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.interfaces[lan].queues": {"interfaces": [{**LAN, "queues": 2}]},
     "spec.interfaces[lan].mtu": {"interfaces": [{**LAN, "mtu": 1400}]},
     "spec.interfaces[lan].bootOrder": {"interfaces": [{**LAN, "bootOrder": 2}]},
+    "spec.interfaces[lan].sriov": {"interfaces": [{"name": "lan", "sriov": {"address": "0000:00:03.0"}, "vlan": 7}]},
     "spec.serialConsole": {"serialConsole": False},
     "spec.graphics.listen": {"graphics": {"listen": "127.0.0.2"}},
     "spec.video": {"video": "cirrus"},

@@ -19,7 +19,7 @@ from cell_reconciler.model.change import Risk, Step
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 
-_ITEM = re.compile(r"spec\.(disks|interfaces|cdroms)\[([^]]+)\]")
+_ITEM = re.compile(r"spec\.(disks|interfaces|cdroms|hostDevices)\[([^]]+)\]")
 
 
 def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> Iterator[Step]:
@@ -59,7 +59,8 @@ def _handles(found: differ.Differences, domain: Domain) -> dict[str, str]:
     raw = observe.parsed(domain.active or "")
     names = observe.names_of(raw, observe.with_handles(domain, observe.Known(found.want)))
     named = {name: handle for handle, name in (*raw.handles.items(), *names.items())}
-    have: tuple[NamedDevice, ...] = (*raw.spec.disks, *raw.spec.cdroms, *raw.spec.interfaces)
+    spec = raw.spec
+    have: tuple[NamedDevice, ...] = (*spec.disks, *spec.cdroms, *spec.interfaces, *spec.host_devices)
     return {device.name: device.name for device in have} | named
 
 
@@ -67,13 +68,18 @@ def _coming(key: Key, found: differ.Differences, coming: dict[str, str], world: 
     volumes = {disk.name: disk.volume for disk in found.want.disks}
     for path, name in coming.items():
         place = resolve.place(volumes[name], world) if path.startswith("spec.disks[") else None
-        kind = "disk" if path.startswith("spec.disks[") else "interface"
+        kind = _kind(path)
         action = live_actions.Plug(key.name, name, () if place is None else (place,))
         yield Step(key=key, op="vm.plug", text=f"plug {kind} {name} into running VM {key.name}", action=action)
 
 
+def _kind(path: str) -> str:
+    """What a path is about, for people."""
+    return {"disks": "disk", "interfaces": "interface"}.get(path.removeprefix("spec.").partition("[")[0], "host device")
+
+
 def _unplug(key: Key, path: str, name: str, handles: dict[str, str]) -> Step:
-    kind = "disk" if path.startswith("spec.disks[") else "interface"
+    kind = _kind(path)
     return Step(
         key=key,
         op="vm.unplug",

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from cell_reconciler.errors import StepFailed, Transient
-from cell_reconciler.kinds.virtual_machine import devices, observe, tree, xml
+from cell_reconciler.kinds.virtual_machine import devices, guard_actions, observe, tree, xml
 from cell_reconciler.kinds.virtual_machine.actions import active
 from cell_reconciler.kinds.virtual_machine.codec import child
 from cell_reconciler.kinds.virtual_machine.spec.disk import Iotune
@@ -173,6 +173,7 @@ class Plug(_Live, frozen=True):
                     f"{target.place}/{image} is not plugged into VM {self.name}: it is open at {', '.join(users)}",
                     "stop that user first. If that client died, its watch ends after 30 s",
                 )
+        guard_actions.plug(doors, domain, self.device_name)
         self._controller(doors, domain, element)
         doors.libvirt.attach_device(self.name, xml.text(element))
 

@@ -11,11 +11,13 @@ from cell_reconciler.kinds.compare import plain
 from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.virtual_machine import (
     actions,
+    choice,
     devices,
     differ,
     guest_os,
     live,
     observe,
+    plan_devices,
     power,
     resolve,
     taps,
@@ -53,10 +55,12 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 def _create(doc: Document, world: World) -> Change:
     want = resolve.defined(doc, world.documents)
     sources = resolve.sources(want, world)
+    starts = power.starts_when_created(want.run_strategy)
     refused = (
         *_unknown_volumes(want, sources),
         *_unknown_filters(want, world),
         *_conflicts(doc.key.name, want, sources, world),
+        *plan_devices.refusals(doc.key.name, want, world, starts=starts),
     )
     if refused:
         return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
@@ -68,6 +72,7 @@ def _create(doc: Document, world: World) -> Change:
         mark=mark_of(doc, resolve.digest(doc.spec)),
         domain_type=world.domain_type,
         start_due=strategy in power.RUNS_ONCE,
+        chosen=dict(choice.chosen(name, world)),
     )
     steps = [Step(key=doc.key, op="vm.define", text=f"define VM {name}", action=define)]
     if want.autostart:
@@ -149,10 +154,12 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         *(_unknown_volumes(want, sources) if found.define else ()),
         *(_unknown_filters(want, world) if _filters(found) else ()),
         *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
+        *plan_devices.changed(found, domain, world, starts=allowed or act == power.Power.START),
     )
     steps: list[Step] = []
     if not refused:
-        steps += _defining(key, found, sources, mark, have, remark=bool(ports))
+        chosen = dict(choice.chosen(key.name, world))
+        steps += _defining(key, found, sources, chosen, mark, have, remark=bool(ports))
         steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
         starts = act == power.Power.START or allowed
@@ -226,6 +233,7 @@ def _defining(
     key: Key,
     found: differ.Differences,
     sources: dict[str, DiskSource],
+    chosen: dict[str, str],
     mark: Mark,
     have: Observed,
     *,
@@ -234,7 +242,9 @@ def _defining(
     """``remark``: something is done that stands in no XML; the mark tells later which spec it was done for."""
     paths = frozenset(found.define) - {"spec.autostart"}
     if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
-        redefine = actions.Redefine(name=key.name, spec=found.want, sources=sources, mark=mark, paths=paths)
+        redefine = actions.Redefine(
+            name=key.name, spec=found.want, sources=sources, chosen=chosen, mark=mark, paths=paths
+        )
         adopt = have.mark is None
         text = (
             f"take over VM {key.name}" if adopt else f"define VM {key.name}: {', '.join(sorted(paths)) or 'its mark'}"

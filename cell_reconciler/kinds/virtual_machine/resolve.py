@@ -11,7 +11,6 @@ from uuid import UUID, uuid5
 import msgspec
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.export import unusual
 from cell_reconciler.kinds.virtual_machine import guest_os
 from cell_reconciler.kinds.virtual_machine.codec import ports
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
@@ -24,7 +23,7 @@ from cell_reconciler.kinds.virtual_machine.spec import (
 )
 from cell_reconciler.kinds.virtual_machine.spec.disk import CdromBus
 from cell_reconciler.model.document import Document, spec_digest
-from cell_reconciler.model.fields import UNSET, Effect, fields_of
+from cell_reconciler.model.fields import UNSET, Effect, UnsetType, fields_of
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.quantities import Mac
 from cell_reconciler.model.storage import DiskSource, PoolTarget, disk_source
@@ -64,9 +63,9 @@ def effective(doc: Document) -> VirtualMachineSpec:
     return found
 
 
-def filtering(bridge: str, documents: Mapping[Key, Document]) -> Document | None:
+def filtering(bridge: str | UnsetType, documents: Mapping[Key, Document]) -> Document | None:
     """The document of a bridge that filters VLANs: a VLAN there is a setting of the port, and no bridge of its own."""
-    doc = documents.get(Key("Bridge", bridge))
+    doc = documents.get(Key("Bridge", str(bridge)))
     return doc if doc is not None and doc.spec.vlan_filtering else None
 
 
@@ -134,10 +133,10 @@ def _settled(value: Any) -> Any:
 def digest(spec: VirtualMachineSpec) -> str:
     """Digest of what a document says of the host: policies may change without any writing.
 
-    Without what is a default anyway: a field that a later version adds changes no digest.
+    Of the document, not of what a guest OS or a name fills in: another table of defaults changes no digest.
     """
     others = {name: value for name, value in policies().items() if name != "guest_os"}  # which gives defaults
-    return spec_digest(unusual(msgspec.structs.replace(spec, **others)))
+    return spec_digest(msgspec.structs.replace(spec, **others))
 
 
 @cache

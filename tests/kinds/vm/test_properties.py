@@ -75,6 +75,25 @@ _nic = _optional(
     bandwidth=_optional(inbound=_rate, outbound=_rate),
     filter=st.builds(lambda said: {"name": "clean-traffic", **said}, _optional(parameters=_parameters)),
 )
+_address = st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", fullmatch=True)
+_uuid = st.uuids().map(str)
+_ids = st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{4}", fullmatch=True)
+_host_device = st.one_of(
+    st.fixed_dictionaries(
+        {"pci": st.fixed_dictionaries({"address": _address}, optional={"managed": st.booleans()})},
+        optional={"bootOrder": st.integers(201, 300)},
+    ),
+    st.fixed_dictionaries({"mdev": st.fixed_dictionaries({"uuid": _uuid})}),
+    st.fixed_dictionaries({"usb": st.fixed_dictionaries({"id": _ids})}),
+    st.fixed_dictionaries(
+        {"usb": st.fixed_dictionaries({"bus": st.integers(1, 999), "device": st.integers(1, 999)})},
+        optional={"bootOrder": st.integers(301, 400)},
+    ),
+)
+_function = st.fixed_dictionaries(
+    {"sriov": st.fixed_dictionaries({"address": _address})},
+    optional={"vlan": st.integers(1, 4094), "bootOrder": st.integers(401, 500)},
+)
 _cdrom = _optional(bus=st.sampled_from(["sata", "ide", "scsi"]), media=st.just("/iso/any.iso"))
 
 _clock = _optional(
@@ -109,9 +128,11 @@ def specs(draw: st.DrawFn) -> Document:
     names = draw(st.lists(_names, max_size=6, unique=True))
     cut = draw(st.integers(0, len(names)))
     disks = [{"name": n, "volume": f"local/{n}", **draw(_disk)} for n in names[:cut]]
-    nics = [{"name": n, "bridge": draw(st.sampled_from(["br-VM", "br0"])), **draw(_nic)} for n in names[cut:]]
+    bridged = _nic.flatmap(lambda nic: st.sampled_from(["br-VM", "br0"]).map(lambda bridge: {"bridge": bridge, **nic}))
+    nics = [{"name": n, **draw(st.one_of(bridged, bridged, _function))} for n in names[cut:]]
+    handed = [{"name": f"host-{i}", **draw(_host_device)} for i in range(draw(st.integers(0, 2)))]
     cdroms = [{"name": f"cd-{i}", **draw(_cdrom)} for i in range(draw(st.integers(0, 2)))]
-    orders = [d["bootOrder"] for d in (*disks, *nics) if "bootOrder" in d]
+    orders = [d["bootOrder"] for d in (*disks, *nics, *handed) if "bootOrder" in d]
     assume(len(orders) == len(set(orders)))
     spec = draw(
         _optional(
@@ -144,7 +165,7 @@ def specs(draw: st.DrawFn) -> Document:
         spec.pop("hotplugPorts", None)
     if spec.get("guestOS") == "win2k22" or spec.get("features", {}).get("hyperv", {}).get("stimer"):
         spec["clock"] = {**spec.get("clock", {}), "hypervClock": True}
-    doc = vm("any", memory=guest, disks=disks, cdroms=cdroms, interfaces=nics, **spec)
+    doc = vm("any", memory=guest, disks=disks, cdroms=cdroms, interfaces=nics, hostDevices=handed, **spec)
     assume(not [p for p in VM.check(doc, {doc.key: doc}) if p.severity == Severity.ERROR])
     return doc
 

@@ -122,14 +122,18 @@ class PageSize(Codec):
 
 
 class IoThreads(Number):
-    """How many I/O threads there are; they are numbered from 1."""
+    """How many I/O threads there are; they are numbered from 1, unless ``iothreadids`` says otherwise for some."""
 
     def __init__(self) -> None:
         super().__init__("iothreads", absent=0)
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        drop(scope, "iothreadids")  # names some of them, by number
         super().write(scope, value, owner, context)
+        named = sorted(scope.findall("iothreadids/iothread"), key=lambda thread: int(thread.get("id") or 0))
+        for thread in named[int(value) :]:
+            remove(thread)
+        if not value:
+            drop(scope, "iothreadids")
 
 
 class WatchdogModel(Codec):

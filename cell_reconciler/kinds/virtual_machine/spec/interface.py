@@ -7,8 +7,9 @@ from typing import Annotated
 
 from cell_reconciler.kinds.placement import IfName
 from cell_reconciler.kinds.virtual_machine import codec, devices
-from cell_reconciler.kinds.virtual_machine.codec import traffic
+from cell_reconciler.kinds.virtual_machine.codec import host_device, traffic
 from cell_reconciler.kinds.virtual_machine.spec.device import BootOrder, device_name
+from cell_reconciler.kinds.virtual_machine.spec.host_device import Sriov
 from cell_reconciler.kinds.virtual_machine.spec.traffic import Bandwidth, Filter
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.quantities import Mac
@@ -27,10 +28,22 @@ class LinkState(StrEnum):
 
 
 class Interface(Spec, frozen=True, kw_only=True):
-    """A network interface on a Linux bridge."""
+    """A network interface: on a Linux bridge, or a virtual function of a card. Exactly one of `bridge` and `sriov`."""
 
     name: Annotated[str, device_name("interface")]
-    bridge: Annotated[IfName, doc("Name of a Bridge.", Effect.LIVE, xml=devices.BridgeName())]
+    bridge: Annotated[IfName, doc("Name of a Bridge.", Effect.LIVE, xml=devices.BridgeName())] | UnsetType = UNSET
+    sriov: (
+        Annotated[
+            Sriov,
+            doc(
+                "A virtual function of a card (SR-IOV), which the guest drives itself; its `vlan` is the card's.",
+                Effect.RESTART,
+                whole=True,
+                xml=host_device.Function(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     vlan: (
         Annotated[
             int,
@@ -52,9 +65,7 @@ class Interface(Spec, frozen=True, kw_only=True):
             "VM. Set on the tap of the running VM, so it counts from some milliseconds after its start.",
         ),
     ] = False
-    model: Annotated[
-        NicModel, doc("The emulated card.", Effect.RESTART, xml=codec.Attribute("model", "type", absent="rtl8139"))
-    ] = NicModel.VIRTIO
+    model: Annotated[NicModel, doc("The emulated card.", Effect.RESTART, xml=devices.Model())] = NicModel.VIRTIO
     mac: (
         Annotated[
             Mac,
