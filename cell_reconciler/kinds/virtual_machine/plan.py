@@ -14,6 +14,7 @@ from cell_reconciler.kinds.virtual_machine import (
     choice,
     devices,
     differ,
+    guest_os,
     live,
     observe,
     plan_devices,
@@ -68,7 +69,7 @@ def _create(doc: Document, world: World) -> Change:
         name=name,
         spec=want,
         sources=sources,
-        mark=mark_of(doc, resolve.digest(resolve.effective(doc))),
+        mark=mark_of(doc, resolve.digest(doc.spec)),
         domain_type=world.domain_type,
         start_due=strategy in power.RUNS_ONCE,
         chosen=dict(choice.chosen(name, world)),
@@ -79,7 +80,7 @@ def _create(doc: Document, world: World) -> Change:
     if power.starts_when_created(strategy):
         steps.append(_start(doc.key, resolve.places(want, world)))
         steps += _ports(doc, None, world)
-    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps))
+    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps), notes=guest_os.told(doc.spec))
 
 
 def _named(doc: Document) -> tuple[FieldChange, ...]:
@@ -181,6 +182,9 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     )
     drift = differs and have.mark is not None and have.mark.digest == mark.digest
     waiting = [f.path for f in fields if f.pending]
+    notes = [f"takes effect at the next start: {', '.join(waiting)}"] if waiting else []
+    if any(path.startswith(("spec.clock", "spec.features")) for path in (*found.define, *found.boot)):
+        notes += guest_os.told(doc.spec)
     return Change(
         key=key,
         verb=verb,
@@ -188,12 +192,12 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         fields=fields,
         steps=tuple(steps),
         refused=refused,
-        notes=(f"takes effect at the next start: {', '.join(waiting)}",) if waiting else (),
+        notes=tuple(notes),
     )
 
 
 def _mark(doc: Document, have: Observed) -> Mark:
-    digest = resolve.digest(resolve.effective(doc))
+    digest = resolve.digest(doc.spec)
     return mark_of(doc, digest, adopted=have.mark.adopted if have.mark else True)
 
 
