@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from cell_reconciler.model.node import Node
+
 
 class Source(StrEnum):
     LIBVIRT = "libvirt"
@@ -177,6 +179,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str
     at: datetime | None = None  # when it was taken: the only clock that planning knows; None: unknown, nothing is due
+    node: Node | None = None  # what the host is; None: not known, and nothing is claimed about it
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
     links: dict[str, Link] = {}  # by name

@@ -158,7 +158,7 @@ def test_uefi_with_its_variables_and_a_tpm_starts_and_stays_as_declared(fields: 
         fields,
         firmware={"type": "uefi", "secureBoot": secure},
         tpm={},
-        updatePolicy={"restart": "Allowed"},
+        updatePolicy={"restart": "Now"},
     )
     assert fields.converge(doc) == ["vm.redefine", "vm.stop", "vm.start"]
     assert fields.plan(doc).quiet

@@ -8,17 +8,30 @@ import msgspec
 
 from cell_reconciler.kinds.compare import plain
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.virtual_machine import actions, devices, differ, live, observe, power, resolve, taps
-from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine import (
+    actions,
+    admission,
+    capacity,
+    devices,
+    differ,
+    fitness,
+    live,
+    live_actions,
+    observe,
+    power,
+    resolve,
+    start_order,
+    taps,
+    update,
+)
+from cell_reconciler.kinds.virtual_machine.spec import RunStrategy, VirtualMachineSpec
 from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Risk, Step, Verb
 from cell_reconciler.model.document import Document, mark_of
 from cell_reconciler.model.fields import Effect, fields_of, given_paths
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.storage import DiskSource, PoolTarget
-
-Disks = tuple[tuple[PoolTarget, str], ...]  # pool and image of each
+from cell_reconciler.model.storage import DiskSource
 
 
 def plan(want: Document | None, have: Observed | None, world: World) -> Change:
@@ -42,10 +55,12 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 def _create(doc: Document, world: World) -> Change:
     want = resolve.defined(doc, world.documents)
     sources = resolve.sources(want, world)
-    refused = (*_unknown_volumes(want, sources), *_conflicts(doc.key.name, want, sources, world))
+    name, strategy = doc.key.name, want.run_strategy
+    refused = (*_unknown_volumes(want, sources), *_conflicts(name, want, sources, world), *_beyond(want, world))
+    if power.starts_when_created(strategy):
+        refused += _stuck(doc, want, world)
     if refused:
         return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
-    name, strategy = doc.key.name, want.run_strategy
     define = actions.Define(
         name=name,
         spec=want,
@@ -58,7 +73,7 @@ def _create(doc: Document, world: World) -> Change:
     if want.autostart:
         steps.append(_autostart(doc.key, True))
     if power.starts_when_created(strategy):
-        steps.append(_start(doc.key, resolve.places(want, world)))
+        steps.append(_start(doc, want, world))
         steps += _ports(doc, None, world)
     return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps))
 
@@ -118,36 +133,45 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     if domain.inactive is None:
         return Change(key=key, verb=Verb.UPDATE, refused=alone)
     found = differ.differences(doc, domain, have.mark, world)
-    act = power.decide(_strategy(doc, found.want, have), domain, observe.parsed(domain.inactive).note.start_due)
+    act = power.decide(power.strategy(doc, have.mark), domain, observe.parsed(domain.inactive).note.start_due)
     loose, ports = taps.loose(domain, world.live), tuple(taps.differences(doc, domain, have.mark, world))
     mark = _mark(doc, have)
-    settled = not found.any and not loose and not ports and act == power.Power.LEAVE
-    if have.mark and have.mark.flags == mark.flags and settled and not (alone and _held(doc, found.want, have)):
+    reboot = update.reboot_action(doc, have.mark, domain, found.want, pending=bool(found.boot))
+    settled = not found.any and not loose and not ports and act == power.Power.LEAVE and reboot is None
+    if have.mark and have.mark.flags == mark.flags and settled and not (alone and _held(doc, have)):
         return Change(key=key, verb=Verb.NONE)
     want, sources = found.want, resolve.sources(found.want, world)
     restarts = bool(found.boot)  # what differs in the definition alone is right in the instance that runs
-    allowed = restarts and want.update_policy.restart == Restart.ALLOWED
+    allowed = restarts and update.due(want, world.live.at)
+    wakes = act == power.Power.START and not actions.active(domain)
+    stuck = _stuck(doc, want, world) if wakes or (allowed and act != power.Power.STOP) else ()
+    allowed = allowed and not stuck
     fields = _fields(found, domain, act, pending=restarts and not allowed and act != power.Power.STOP)
     fields += tuple(field for port in ports for field in port.fields)
     refused = (
         *_immutable(found.immutable),
         *(_unknown_volumes(want, sources) if found.define else ()),
         *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
+        *(_beyond(want, world) if found.define else ()),
+        *(_no_room(doc, world) if "spec.cpu.sockets" in found.live else ()),
     )
     steps: list[Step] = []
     if not refused:
         steps += _defining(key, found, sources, mark, have, remark=bool(ports))
         steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
-        starts = act == power.Power.START or allowed
+        if reboot is not None and not allowed and act == power.Power.LEAVE:
+            steps.append(_reboot(key, reboot))
+        starts = (act == power.Power.START or allowed) and not stuck
         if not starts and act != power.Power.STOP:
             steps += [port.step for port in ports if port.step]
             steps += _ports(doc, have.mark, world, live.plugged(found))
-        steps += _power(key, want, act, resolve.places(want, world), restart=allowed)
+        steps += _power(doc, want, power.Power.LEAVE if stuck and wakes else act, world, restart=allowed)
         steps += _ports(doc, have.mark, world) if starts and act != power.Power.STOP else ()
+    refused = (*refused, *stuck)
     different = bool(steps or refused or any(not field.ignored for field in fields))
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if different else Verb.NONE
-    if alone and (steps or act != power.Power.LEAVE or _held(doc, want, have)):
+    if alone and (steps or act != power.Power.LEAVE or _held(doc, have)):
         refused, steps = (*refused, *alone), []
         verb = Verb.UPDATE if verb == Verb.NONE else verb
     elif any(step.op != "vm.start" for step in steps) and (busy := _busy(domain)):
@@ -159,6 +183,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     )
     drift = differs and have.mark is not None and have.mark.digest == mark.digest
     waiting = [f.path for f in fields if f.pending]
+    told = update.told(doc, have.mark, want, world.live.at) if waiting else ""
     return Change(
         key=key,
         verb=verb,
@@ -166,7 +191,8 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         fields=fields,
         steps=tuple(steps),
         refused=refused,
-        notes=(f"takes effect at the next start: {', '.join(waiting)}",) if waiting else (),
+        notes=(f"takes effect at the next start: {', '.join(waiting)} ({told})",) if waiting else (),
+        again=update.opens(want, world.live.at) if waiting else None,
     )
 
 
@@ -175,17 +201,9 @@ def _mark(doc: Document, have: Observed) -> Mark:
     return mark_of(doc, digest, adopted=have.mark.adopted if have.mark else True)
 
 
-def _strategy(doc: Document, want: VirtualMachineSpec, have: Observed) -> RunStrategy:
-    """An adopted VM is left on or off as it is, unless its document says otherwise."""
-    adopted = have.mark is None or have.mark.adopted
-    if adopted and "/spec/runStrategy" not in set(given_paths(doc.given)):
-        return RunStrategy.MANUAL
-    return want.run_strategy
-
-
-def _held(doc: Document, want: VirtualMachineSpec, have: Observed) -> bool:
+def _held(doc: Document, have: Observed) -> bool:
     """Should it run, while its state keeps it from running?"""
-    return _strategy(doc, want, have) == RunStrategy.ALWAYS
+    return power.strategy(doc, have.mark) == RunStrategy.ALWAYS
 
 
 def _identities(found: differ.Differences) -> bool:
@@ -225,15 +243,18 @@ def _defining(
         yield _autostart(key, found.want.autostart)
 
 
-def _power(key: Key, want: VirtualMachineSpec, act: power.Power, disks: Disks, *, restart: bool) -> Iterable[Step]:
+def _power(doc: Document, want: VirtualMachineSpec, act: power.Power, world: World, *, restart: bool) -> Iterable[Step]:
+    key = doc.key
     stop = actions.Stop(key.name, float(want.shutdown_timeout), want.force_stop)
     if act == power.Power.STOP:
         yield _stop(key, stop, "runStrategy is Halted")
     elif restart:
-        yield _stop(key, stop, "updatePolicy allows to restart it for the change", restart=True)
-        yield _start(key, disks, restart=True)
+        stop = msgspec.structs.replace(stop, admission=admission.of(world))
+        why = f"updatePolicy.restart is {want.update_policy.restart.value}"
+        yield _stop(key, stop, why, restart=True)
+        yield _start(doc, want, world, restart=True)
     elif act == power.Power.START:
-        yield _start(key, disks)
+        yield _start(doc, want, world)
 
 
 def _ports(doc: Document, mark: Mark | None, world: World, names: frozenset[str] | None = None) -> Iterable[Step]:
@@ -245,15 +266,30 @@ def _ports(doc: Document, mark: Mark | None, world: World, names: frozenset[str]
 # -- steps -----------------------------------------------------------------------------------------------------
 
 
-def _start(key: Key, disks: Disks, *, restart: bool = False) -> Step:
-    start = actions.Start(key.name, disks)
-    return Step(key=key, op="vm.start", text=f"start VM {key.name}", action=start, restart=restart)
+def _start(doc: Document, want: VirtualMachineSpec, world: World, *, restart: bool = False) -> Step:
+    key = doc.key
+    action = actions.Start(key.name, resolve.places(want, world), admission.of(world))
+    return Step(
+        key=key,
+        op="vm.start",
+        text=f"start VM {key.name}",
+        action=action,
+        restart=restart,
+        gives=(start_order.token(doc),),
+        after=start_order.before(doc, world),
+    )
 
 
 def _stop(key: Key, action: actions.Stop, why: str, *, restart: bool = False) -> Step:
     force = ", then power it off" if action.force else ""
     text = f"shut down VM {key.name} (up to {action.timeout:g} s{force})"
     return Step(key=key, op="vm.stop", text=text, action=action, risk=Risk.CUTS_VM, why=why, restart=restart)
+
+
+def _reboot(key: Key, action: str) -> Step:
+    what = "end running VM {}, to start it as it is defined," if action == "destroy" else "reset running VM {}"
+    text = f"{what.format(key.name)} when its guest reboots"
+    return Step(key=key, op="vm.on-reboot", text=text, action=live_actions.OnReboot(key.name, action))
 
 
 def _autostart(key: Key, on: bool) -> Step:
@@ -285,6 +321,23 @@ def _immutable(changes: tuple[FieldChange, ...]) -> tuple[Refusal, ...]:
         Refusal(reason="Immutable", message=f"{c.path} cannot change from {c.have} to {c.want}", advice=advice)
         for c in changes
     )
+
+
+def _beyond(want: VirtualMachineSpec, world: World) -> tuple[Refusal, ...]:
+    """What this host gives no VM at all."""
+    found = capacity.too_many_vcpus(want, world)
+    return (found,) if found else ()
+
+
+def _no_room(doc: Document, world: World) -> tuple[Refusal, ...]:
+    found = capacity.starting(doc, world)
+    return (found,) if found else ()
+
+
+def _stuck(doc: Document, want: VirtualMachineSpec, world: World) -> tuple[Refusal, ...]:
+    """Why it cannot be started now. It may be defined, and what runs goes on."""
+    found = fitness.unfit(want, world)
+    return (*((found,) if found else ()), *_no_room(doc, world))
 
 
 def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -> Iterable[Refusal]:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.links import ports
-from cell_reconciler.kinds.virtual_machine import devices, resolve, rules_devices
+from cell_reconciler.kinds.virtual_machine import devices, resolve, rules_devices, rules_running
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
-from cell_reconciler.kinds.virtual_machine.spec import CpuMode, RunStrategy, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec import CpuMode, VirtualMachineSpec
 from cell_reconciler.model import vlans
 from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
@@ -45,13 +45,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     yield from _bridges(spec, documents)
     yield from _identities(doc, documents)
     yield from _console(spec)
-    if spec.autostart and spec.run_strategy == RunStrategy.HALTED:
-        yield Problem(
-            pointer="/spec/autostart",
-            rule="vm-autostart-halted",
-            message="libvirt would start a VM that runStrategy Halted stops again",
-            advice="leave autostart out, or choose another runStrategy",
-        )
+    yield from rules_running.check(doc)
 
 
 def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
