@@ -32,6 +32,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.cpu.threads": {"cpu": {"maxSockets": 2, "threads": 2}},
     "spec.cpu.maxSockets": {"cpu": {"maxSockets": 4}},
     "spec.cpu.mode": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC"}},
+    "spec.cpu.vendor": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC", "vendor": "AMD"}},
     "spec.cpu.features.disable": {"cpu": {"maxSockets": 2, "features": {"disable": ["hle"]}}},
     "spec.memory.guest": {"memory": {"guest": "160MiB"}},
     "spec.memory.balloon": {"memory": {"guest": "128MiB", "balloon": False}},

@@ -70,6 +70,14 @@ def test_tokens_of_a_kind_order_across_keys() -> None:
     assert [s.text for s in steps] == ["b.0", "a.0"]
 
 
+def test_what_comes_after_need_not_succeed_and_need_not_be_there() -> None:
+    third = change("a", 1, after=("started:1", "started:0", "started:7"), gives=("started:2",))
+    second, first = change("b", 1, after=("started:0",), gives=("started:1",)), change("c", 1, gives=("started:0",))
+    steps, edges, soft = order([third, second, first], {}, {})
+    assert [s.text for s in steps] == ["c.0", "b.0", "a.0"]
+    assert (edges, soft) == (((), (), ()), ((), (0,), (0, 1)))
+
+
 def test_a_circle_is_named() -> None:
     one, two = change("one", 1), change("two", 1)
     with pytest.raises(Refused, match="Bridge/one, Bridge/two"):

@@ -34,10 +34,10 @@ def node(connection: Any) -> Node | None:
             whole = {f.get("name") or "" for f in root.findall("host/cpu/feature")} if domain_type == "kvm" else set()
             types[domain_type] = _hypervisor(connection, arch, domain_type, ET.fromstring(text), whole)
         except libvirt.libvirtError as error:
-            if failures.lost(error):
+            if error.get_error_code() != failures.NO_SUPPORT:
                 raise
-            if error.get_error_code() == failures.NO_SUPPORT:
-                return None
+    if not types:
+        return None
     _, megabytes, threads, *_ = connection.getInfo()
     cells = root.findall("host/topology/cells/cell")
     cpus = [cpu for cell in cells for cpu in cell.findall("cpus/cpu")]

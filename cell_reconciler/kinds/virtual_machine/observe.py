@@ -228,7 +228,7 @@ def _booted_cpu(raw: Parsed, domain: Domain) -> Cpu:
     else:
         return cpu
     if mode == CpuMode.HOST_MODEL and cpu.mode == CpuMode.CUSTOM:
-        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, features=features)
+        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, vendor=None, features=features)
     return msgspec.structs.replace(cpu, features=features)
 
 

@@ -11,6 +11,7 @@ from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.virtual_machine import (
     actions,
     admission,
+    baseline,
     capacity,
     devices,
     differ,
@@ -152,7 +153,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         *_immutable(found.immutable),
         *(_unknown_volumes(want, sources) if found.define else ()),
         *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
-        *(_beyond(want, world) if found.define else ()),
+        *(_beyond(want, world) if found.define or found.boot else ()),
         *(_no_room(doc, world) if "spec.cpu.sockets" in found.live else ()),
     )
     steps: list[Step] = []
@@ -324,8 +325,8 @@ def _immutable(changes: tuple[FieldChange, ...]) -> tuple[Refusal, ...]:
 
 
 def _beyond(want: VirtualMachineSpec, world: World) -> tuple[Refusal, ...]:
-    """What this host gives no VM at all."""
-    found = capacity.too_many_vcpus(want, world)
+    """What this host gives no VM at all, or cannot know."""
+    found = capacity.too_many_vcpus(want, world) or baseline.missing(want)
     return (found,) if found else ()
 
 

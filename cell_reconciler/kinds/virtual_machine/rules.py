@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.links import ports
-from cell_reconciler.kinds.virtual_machine import devices, resolve, rules_devices, rules_running
+from cell_reconciler.kinds.virtual_machine import baseline, devices, resolve, rules_devices, rules_running
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import CpuMode, VirtualMachineSpec
 from cell_reconciler.model import vlans
@@ -39,6 +39,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
             message=f"{doc.key.name!r} is no name for a VM: letters, digits, '.', '_', '-', at most 63",
         )
     yield from _board(spec)
+    yield from baseline.problems(spec, documents)
     yield from _unique_names(spec)
     yield from _boot_order(spec)
     yield from rules_devices.check(spec, documents)

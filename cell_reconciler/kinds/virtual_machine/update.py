@@ -16,13 +16,14 @@ from zoneinfo import ZoneInfo
 
 from cell_reconciler.kinds.virtual_machine import power
 from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec, Window
+from cell_reconciler.kinds.virtual_machine.spec.update import Day
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import given_paths
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
 
 _ON_REBOOT = re.compile(r"<on_reboot>([a-z-]+)</on_reboot>")
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")  # as date.weekday() counts
+_DAYS = tuple(Day)  # as date.weekday() counts
 
 
 def due(spec: VirtualMachineSpec, at: datetime | None) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.volume import source
+from cell_reconciler.kinds.volume import room, source
 from cell_reconciler.kinds.volume.actions import Create, Grow, GrowOnline, Remove, SetMark, Trash
 from cell_reconciler.kinds.volume.spec import ReclaimPolicy, VolumeSpec
 from cell_reconciler.kinds.volume.usage import opened, users
@@ -53,7 +53,7 @@ def converge(doc: Document, have: Observed | None, world: World) -> Change:
         waits = Refusal(reason="DependencyNotReady", message=f"StoragePool/{spec.pool} is not declared", waiting=True)
         return Change(key=doc.key, verb=Verb.NONE, refused=(waits,), position=doc.position)
     if have is None:
-        lost = _lost(doc, target, world.live) or _sourceless(spec, target, world.live)
+        lost = _lost(doc, target, world.live) or _sourceless(spec, target, world.live) or room.refusal(doc, world)
         if lost is not None:
             return Change(key=doc.key, verb=Verb.CREATE, refused=(lost,), position=doc.position)
         return _create(doc, spec, target, world.host)
@@ -125,6 +125,8 @@ def _update(doc: Document, spec: VolumeSpec, have: Observed, target: PoolTarget,
     refused = _refusals(spec, have.spec, acted)
     if "spec.size" in acted and not refused and (away := _libvirt_away(world.live)) is not None:
         refused = (away,)  # by whom it is grown depends on who has it open
+    if "spec.size" in acted and not refused and (full := room.refusal(doc, world)) is not None:
+        refused = (full,)
     marks = have.mark is not None and have.mark.flags != _mark(doc, spec, have).flags
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if acted or marks else Verb.NONE
     steps = () if refused else tuple(_steps(doc, spec, have, target, world, acted))
