@@ -226,10 +226,10 @@ class Passes:
         for part in parts.moving:  # after the jobs are under way: the truth until they are through
             self._write(loaded, live, part, (), executed=False)
         self._write(loaded, live, parts.still, ())
-        self._look_again(plan, live)
+        self.look_again(plan, live)
         self._waiting |= {c.key for c in parts.still.changes if any(r.waiting for r in c.refused)}
 
-    def _look_again(self, plan: Plan, live: Live) -> None:
+    def look_again(self, plan: Plan, live: Live) -> None:
         """What falls due at a certain time (a maintenance window opens) is looked at then, not at the next resync."""
         for change in plan.changes:
             if change.again is not None and live.at is not None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from cell_reconciler.converge.executor import execute
+from cell_reconciler.converge.journal import Journal
 from cell_reconciler.errors import Refused, Transient
 from cell_reconciler.kinds.virtual_machine import actions, update
 from cell_reconciler.kinds.virtual_machine.admission import Admission
-from cell_reconciler.model.change import Change
-from cell_reconciler.model.document import Document
+from cell_reconciler.model.change import Change, Outcome, Plan
+from cell_reconciler.model.document import Document, Loaded
 from cell_reconciler.model.node import Cpu, Load, Overcommit
+from cell_reconciler.planning import Policy, make_plan
 from tests.guests import Guest, files
 from tests.kinds.vm.make import LAB, carry_out, planned, vm, world
 from tests.live.test_vm import Site, site  # noqa: F401  # the fixture
@@ -196,3 +200,28 @@ def test_the_lowest_common_cpu_is_libvirts_own(site: Site) -> None:  # noqa: F81
     assert site.doors.libvirt.baseline("x86_64", "qemu", [old, new]).model == "Westmere"
     whole = site.doors.libvirt.baseline("x86_64", "qemu", [old, new], whole=True)
     assert "aes" in whole.features
+
+
+def test_a_lower_order_is_started_first_and_one_that_fails_holds_up_nobody(
+    site: Site,  # noqa: F811
+    names: list[str],
+    tmp_path: Path,
+) -> None:
+    names += ["last", "broken", "first"]
+    off = {"forceStop": True}
+    docs = [
+        vm("last", startOrder=3, **off),
+        vm("broken", startOrder=2, boot={"kernel": "/no/such/kernel"}, **off),
+        vm("first", startOrder=1, **off),
+    ]
+    around = site.world(*docs)
+    plan = make_plan("h1", Loaded(documents=dict(around.documents)), around.live, Policy())
+    ended: list[tuple[str, str]] = []
+
+    def note(outcome: Outcome, plan: Plan) -> None:
+        if outcome.op == "vm.start":
+            ended.append((outcome.key.name, outcome.result.value))
+
+    with Journal(tmp_path).open(plan) as journal:
+        execute(plan, site.doors, journal, note)
+    assert ended == [("first", "done"), ("broken", "failed"), ("last", "done")]
