@@ -16,7 +16,7 @@ from cell_reconciler.converge.refresh_network import refresh_network
 from cell_reconciler.drivers import Doors
 from cell_reconciler.errors import Unreachable
 from cell_reconciler.kinds import kind
-from cell_reconciler.kinds.world import needs_filters, pool_targets
+from cell_reconciler.kinds.world import needs_devices, needs_filters, pool_targets
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Gap, Live, Source
@@ -47,6 +47,9 @@ def refresh(
         _part(Source.NETLINK, parts, gaps, lambda: refresh_network(doors, seen, documents, linked, heard))
     if (Source.NFTABLES, "") not in silent and _filtered(live, documents, linked, whole=heard is None):
         _part(Source.NFTABLES, parts, gaps, lambda: doors.nftables.observe())
+    asking = {key: documents[key] for key in wanted if key in documents}
+    if (Source.DEVICES, "") not in silent and needs_devices(asking):
+        _part(Source.DEVICES, parts, gaps, lambda: doors.devices.observe())
     for name, target in pool_targets(documents).items():
         source = Source.CEPH if target.backend == "rbd" else Source.FILES
         if Key("StoragePool", name) in wanted and (source, name) not in silent:

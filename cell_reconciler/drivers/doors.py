@@ -11,6 +11,7 @@ from cell_reconciler.drivers.pool_progress import Tell, unheard
 from cell_reconciler.model.storage import PoolTarget
 
 if TYPE_CHECKING:
+    from cell_reconciler.drivers.devices import DevicesDoor
     from cell_reconciler.drivers.libvirt import LibvirtDoor
     from cell_reconciler.drivers.netlink import NetlinkDoor
     from cell_reconciler.drivers.nftables import NftablesDoor
@@ -67,6 +68,12 @@ class Doors:
         from cell_reconciler.drivers.nftables import NftablesDoor
 
         return NftablesDoor(self.writes)
+
+    @cached_property
+    def devices(self) -> DevicesDoor:
+        from cell_reconciler.drivers.devices import DevicesDoor
+
+        return DevicesDoor()
 
     def pool(self, target: PoolTarget) -> PoolDoor:
         """The door of a storage pool; one per target, opened by the driver of its backend."""

@@ -21,15 +21,17 @@ def observe(
     sources: Collection[Source] = tuple(Source),
     down: Mapping[tuple[Source, str], str] | None = None,
     optional: Collection[Source] = (),
+    left_out: Collection[Source] = (),
 ) -> Live:
     """Read everything. Never raises for a source that is unreachable: it becomes a ``Gap`` of the result.
 
     ``down``: (source, pool or "") → reason of what is known not to answer: it is not asked, and is a gap at once.
-    ``optional``: sources that no document needs; what they do not answer is no gap.
+    ``optional``: sources that no document needs; what they do not answer is no gap. ``left_out``: those that are not
+    even asked then.
     """
     gaps = [Gap(source, reason, scope) for (source, scope), reason in (down or {}).items()]
     pools = {name: target for name, target in pools.items() if name not in {gap.scope for gap in gaps}}
-    sources = set(sources) - {gap.source for gap in gaps if not gap.scope}
+    sources = set(sources) - {gap.source for gap in gaps if not gap.scope} - set(left_out)
     found: dict[str, Any] = {}
     with ThreadPoolExecutor(max_workers=5, thread_name_prefix="observe") as executor:
         jobs: list[tuple[Source, str, Any]] = []
@@ -40,6 +42,8 @@ def observe(
             jobs.append((Source.NETLINK, "", executor.submit(lambda: observe_network(doors))))
         if Source.NFTABLES in sources:
             jobs.append((Source.NFTABLES, "", executor.submit(lambda: doors.nftables.observe())))
+        if Source.DEVICES in sources:
+            jobs.append((Source.DEVICES, "", executor.submit(lambda: doors.devices.observe())))
         for target in pools.values():
             source = Source.CEPH if target.backend == "rbd" else Source.FILES
             if source in sources:

@@ -29,6 +29,16 @@ def needs_filters(documents: Mapping[Key, Document]) -> bool:
     return any(key.kind == "Bridge" and doc.spec.mode == "internal" for key, doc in documents.items())
 
 
+def needs_devices(documents: Mapping[Key, Document]) -> bool:
+    """Does any of the documents need a device of the host? Nobody else pays for looking at them."""
+    machines = [doc for key, doc in documents.items() if key.kind == "VirtualMachine"]
+    if not machines:
+        return False
+    from cell_reconciler.kinds.virtual_machine.host_devices import needed
+
+    return any(needed(doc.spec) for doc in machines)
+
+
 def domain_type(documents: Mapping[Key, Document], host: str) -> str:
     """``kvm`` or ``qemu``, as this host's Host document says; ``kvm`` without one."""
     doc = documents.get(Key("Host", host))

@@ -43,6 +43,13 @@ ROUTES: dict[str, list[Call]] = {
         call("delete_route", _route("10.9.0.0/16", "192.0.2.1", onlink=True)),
         call("delete_route", _route("0.0.0.0/0", "10.0.0.254", metric=7)),
     ],
+    "without a metric, of several routes the one of the lowest metric is deleted": [
+        *_BR0,
+        call("set_route", _route("0.0.0.0/0", metric=5)),
+        call("set_route", _route("0.0.0.0/0", "10.0.0.254")),
+        call("set_route", _route("0.0.0.0/0", "10.0.0.254", metric=5), replace=True),
+        call("delete_route", _route("0.0.0.0/0", "10.0.0.254")),
+    ],
     "with the last IPv4 address of a link go all its IPv4 routes, with a source those that send from it": [
         *_BR0,
         call("add_address", "br0", "10.1.0.1/16"),

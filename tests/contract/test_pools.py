@@ -51,6 +51,9 @@ class Backend(Protocol):
 
     def trashed(self) -> list[str]: ...
 
+    def discard(self, name: str) -> None:
+        """Move it to the trash without asking the door."""
+
     def held(self, name: str) -> AbstractContextManager[None]:
         """Somebody has the image open."""
 
@@ -88,6 +91,10 @@ class DirectoryBackend:
 
     def trashed(self) -> list[str]:
         return sorted(p.name for p in (self.path / ".cell/trash").glob("*.raw"))
+
+    def discard(self, name: str) -> None:
+        self.file(name).rename(self.path / f".cell/trash/{name}.1.raw")
+        (self.path / f".cell/{name}.json").rename(self.path / f".cell/trash/{name}.1.json")
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
@@ -141,6 +148,9 @@ class RbdBackend:
 
         with self.cluster.ioctx(self.target) as ioctx:
             return sorted(entry["name"] for entry in rbd.RBD().trash_list(ioctx))
+
+    def discard(self, name: str) -> None:
+        self.cluster.run("rbd", "trash", "mv", f"{self.target.place}/{name}")
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:

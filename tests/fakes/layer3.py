@@ -112,8 +112,8 @@ class Tables:
         self.routes.append(route)
 
     def delete_route(self, route: Route) -> None:
-        """RTM_DELROUTE; a metric of 0 means any."""
-        for found in self.routes:
+        """RTM_DELROUTE; a metric of 0 means any, the lowest first, in whatever order they came."""
+        for found in sorted(self.routes, key=lambda found: found.metric):
             same = (found.table, found.to, found.link, found.via, found.protocol) == (
                 *(route.table, route.to, route.link, route.via, route.protocol),
             )

@@ -73,6 +73,7 @@ LIVE: dict[str, dict[str, Any]] = {
     "vm.vcpus": {"cpu": {"sockets": 2, "maxSockets": 2}},
     "vm.move-interface": {"interfaces": [{**LAN, "vlan": 102}]},
     "vm.link": {"interfaces": [{**LAN, "link": "down"}]},
+    "vm.filter": {"interfaces": [{**LAN, "filter": {"name": "no-mac-spoofing"}}]},
     "vm.iotune": {"disks": [{**ROOT, "iotune": {"readIopsSec": 100, "readIopsSecMax": 200}}, DATA]},
     "vm.media": {"cdroms": [{**DRIVE, "media": "MEDIA"}]},
     "vm.unplug": {"disks": [ROOT]},

@@ -49,14 +49,18 @@ class LibvirtDoor:
     # -- reading -----------------------------------------------------------------------------------------------
 
     def observe(self, names: Collection[str] | None = None) -> dict[str, Any]:
-        """``domains`` by name and ``secrets`` by usage: the parts of ``model.live.Live``."""
+        """``domains`` by name, ``secrets`` by usage, names of ``nwfilters``: the parts of ``model.live.Live``."""
 
         if names is None:  # before what may take long on a large host: the network waits for the answer as well
             self.pulse.reach()
 
         def read(connection: Any) -> dict[str, Any]:
             found = {name: self.pulse.tell(fact) for name, fact in facts.domains(connection, names).items()}
-            return {"domains": found, "secrets": facts.secrets(connection)}
+            return {
+                "domains": found,
+                "secrets": facts.secrets(connection),
+                "nwfilters": facts.nwfilters(connection),
+            }
 
         return self.reads.call("observe", read, READ if names is None else LOOK, repeat=True)
 

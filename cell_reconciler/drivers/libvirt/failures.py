@@ -26,6 +26,14 @@ RESOURCE_BUSY = 87
 ACCESS_DENIED = 88
 CPU_INCOMPATIBLE = 91
 START = "is libvirtd running? systemctl status libvirtd"
+# What the text of an internal error shows to be missing on the host → what to do.
+_ADVICE = {
+    "Child process (tc ": "an interface's bandwidth needs modules of the host's kernel: modprobe -a sch_htb sch_sfq"
+    " sch_ingress cls_u32 cls_fw act_police (`journalctl -k` tells more)",
+    "'ebtables'": "an interface's filter needs ebtables: apt install ebtables iptables",
+    "firewall rules /": "libvirt could not set an interface's filter: check its parameters against what virsh"
+    " nwfilter-dumpxml shows, and that the host has ebtables and iptables",
+}
 _FROM_RPC = (7, 13)  # VIR_FROM_RPC, VIR_FROM_REMOTE
 
 
@@ -50,4 +58,4 @@ def translate(error: Any, what: str) -> CellError:
         return Transient(f"{what}: {text}", "it is tried again; `virsh domjobinfo` shows who holds the domain")
     if code == NO_SUPPORT:
         return Refused(f"{what}: {text}", "this libvirt or hypervisor cannot do it")
-    return StepFailed(f"{what}: {text}")
+    return StepFailed(f"{what}: {text}", next((said for sign, said in _ADVICE.items() if sign in text), ""))

@@ -57,6 +57,12 @@ class VirtualMachineKind:
 
         return references.derive(doc, documents)
 
+    def sources_of(self, doc: Document, documents: Mapping[Key, Document]) -> frozenset[Source]:
+        """Nothing can be said about a VM that gets devices of the host while those, or its links, are not known."""
+        from cell_reconciler.kinds.virtual_machine.host_devices import handed
+
+        return self.sources | {Source.DEVICES, Source.NETLINK} if handed(doc.spec) else self.sources
+
     def exists(self, name: str, live: Live) -> bool:
         return name in live.domains
 

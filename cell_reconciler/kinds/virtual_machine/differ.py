@@ -14,7 +14,7 @@ import msgspec
 
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import observe, resolve
+from cell_reconciler.kinds.virtual_machine import choice, observe, resolve
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
 from cell_reconciler.model.change import FieldChange
 from cell_reconciler.model.document import Document
@@ -53,7 +53,7 @@ class Differences(NamedTuple):
 def known(doc: Document, world: World) -> observe.Known:
     """What the document's words mean on this host."""
     want = resolve.defined(doc, world.documents)
-    return observe.Known(want, resolve.sources(want, world), world.pools)
+    return observe.Known(want, resolve.sources(want, world), world.pools, choice.chosen(doc.key.name, world))
 
 
 def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) -> Differences:
@@ -88,8 +88,10 @@ _PLUGGED = (DiskBus.VIRTIO, DiskBus.SCSI)
 def effect(change: FieldChange, want: VirtualMachineSpec, running: VirtualMachineSpec | None) -> Effect:
     """What this very change takes, where that depends on more than the field: whole devices, and CPUs."""
     path, device = change.path, change.want if change.have is None else change.have
-    if path.endswith("]") and path.startswith("spec.interfaces["):
+    if path.endswith("]") and path.startswith(("spec.interfaces[", "spec.hostDevices[")):
         return Effect.LIVE
+    if path.startswith("spec.interfaces[") and _on_card(path, want, running):
+        return Effect.RESTART  # libvirt changes nothing of a virtual function that a guest drives
     if path.endswith("]") and path.startswith("spec.disks["):
         return Effect.LIVE if isinstance(device, dict) and device.get("bus") in _PLUGGED else Effect.RESTART
     if path == "spec.cpu.sockets" and running is not None:
@@ -97,6 +99,13 @@ def effect(change: FieldChange, want: VirtualMachineSpec, running: VirtualMachin
         same = (want.cpu.cores, want.cpu.threads) == (running.cpu.cores, running.cpu.threads)
         return Effect.LIVE if more and same and most and want.cpu.sockets <= most else Effect.RESTART
     return change.effect
+
+
+def _on_card(path: str, *sides: VirtualMachineSpec | None) -> bool:
+    """Is the interface of a path a virtual function of a card, as it shall be or as it is?"""
+    name = path.partition("[")[2].partition("]")[0]
+    nics = (nic for side in sides if side is not None for nic in side.interfaces)
+    return any(nic.name == name and nic.sriov is not None for nic in nics)
 
 
 def _strangers(change: FieldChange, domain: Domain) -> bool:

@@ -13,8 +13,9 @@ import msgspec
 
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.export import Exported, unusual
-from cell_reconciler.kinds.virtual_machine import devices, observe, xml
+from cell_reconciler.kinds.virtual_machine import devices, host_devices, observe, xml
 from cell_reconciler.kinds.virtual_machine.codec.consoles import AGENT
+from cell_reconciler.kinds.virtual_machine.spec import Interface
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.live import Domain, Live
 
@@ -28,7 +29,7 @@ _KNOWN: Mapping[str, str] = {
     "features": "acpi apic",
     "cpu": "model vendor topology feature",
     "devices": "emulator disk controller interface serial console channel input graphics video memballoon rng watchdog"
-    " tpm audio",
+    " tpm audio hostdev",
 }
 
 
@@ -43,13 +44,15 @@ class VirtualMachineExporter:
         if domain is None or domain.inactive is None:
             return None
         raw = observe.parsed(domain.inactive)
-        spec = msgspec.structs.replace(raw.spec, autostart=domain.autostart, disks=(), interfaces=(), cdroms=())
+        spec = msgspec.structs.replace(
+            raw.spec, autostart=domain.autostart, disks=(), interfaces=(), cdroms=(), host_devices=()
+        )
         found = unusual(_said(spec))
         names = _Names(raw.aliased)
         cdroms = [unusual(_said(drive)) for drive in raw.spec.cdroms]  # by alias, or by target: sda
-        nics = [
-            {**unusual(_said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if ":" not in nic.bridge
-        ]
+        nics = [{**unusual(_said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if _declarable(nic)]
+        if raw.spec.host_devices:
+            found["hostDevices"] = [unusual(_said(device)) for device in host_devices.named(raw.spec, raw.aliased)]
         found |= ({"cdroms": cdroms} if cdroms else {}) | ({"interfaces": nics} if nics else {})
         return Exported(spec=found, lost=tuple(lost(domain)))
 
@@ -68,6 +71,10 @@ class _Names:
         return found
 
 
+def _declarable(nic: Interface) -> bool:
+    return observe.on_bridge(nic) or nic.bridge is None  # None: a virtual function of a card
+
+
 def _said(value: Any) -> Any:
     """None → UNSET: what is not there is not said."""
     if isinstance(value, msgspec.Struct):
@@ -83,7 +90,7 @@ def lost(domain: Domain) -> Iterator[str]:
         place = devices.place(raw.sources[disk.name])
         yield f"disk {disk.name} ({place}) is not declared: declare its StoragePool, and the disk by POOL/NAME"
     for nic in raw.spec.interfaces:
-        if ":" in nic.bridge:
+        if not _declarable(nic):
             yield f"interface {nic.name} ({nic.bridge}) cannot be declared: it is on no Linux bridge"
     yield from _unknown(root)
 
@@ -99,6 +106,8 @@ def _unknown(root: Element) -> Iterator[str]:
                 yield f"<{tag}>{inside} cannot be declared; it stays as it is"
     others = [(f"graphics of type {e.get('type')}", e.get("type") != "vnc") for e in root.findall("devices/graphics")]
     kinds = [e.get("device", "disk") for e in root.findall("devices/disk")]
+    modes = [(e.get("mode"), e.get("type") or "") for e in root.findall("devices/hostdev")]
+    others += [(f"a host device of type {t}", m != "subsystem" or t not in ("pci", "mdev", "usb")) for m, t in modes]
     others += [(f"a {kind}", kind not in ("disk", "cdrom")) for kind in kinds]
     ends = [target.get("name") or "" for target in root.findall("devices/channel/target")]
     others += [(f"the channel {name}", name != AGENT) for name in ends]

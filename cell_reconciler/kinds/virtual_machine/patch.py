@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Collection[str], mark: Mark) -> None:
     """Write the fields at the paths ``changed``, and our mark."""
-    tree.write(root, spec, context, changed)
     for codec in devices.LISTS:
         codec.claim(root, context.names)
+    tree.write(root, spec, context, changed)
     settle(root)
     note(root, spec, metadata.read(root)._replace(mark=mark))
 

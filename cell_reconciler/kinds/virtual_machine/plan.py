@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -10,23 +11,20 @@ from cell_reconciler.kinds.compare import plain
 from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.virtual_machine import (
     actions,
-    admission,
-    baseline,
-    capacity,
+    choice,
     devices,
     differ,
-    fitness,
     live,
-    live_actions,
     observe,
+    plan_devices,
+    plan_power,
     power,
     resolve,
-    start_order,
     taps,
     update,
 )
 from cell_reconciler.kinds.virtual_machine.spec import RunStrategy, VirtualMachineSpec
-from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Risk, Step, Verb
+from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Step, Verb
 from cell_reconciler.model.document import Document, mark_of
 from cell_reconciler.model.fields import Effect, fields_of, given_paths
 from cell_reconciler.model.key import Key
@@ -55,11 +53,16 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 
 def _create(doc: Document, world: World) -> Change:
     want = resolve.defined(doc, world.documents)
-    sources = resolve.sources(want, world)
-    name, strategy = doc.key.name, want.run_strategy
-    refused = (*_unknown_volumes(want, sources), *_conflicts(name, want, sources, world), *_beyond(want, world))
-    if power.starts_when_created(strategy):
-        refused += _stuck(doc, want, world)
+    name, sources = doc.key.name, resolve.sources(want, world)
+    starts = power.starts_when_created(want.run_strategy)
+    refused = (
+        *_unknown_volumes(want, sources),
+        *_unknown_filters(want, world),
+        *_conflicts(name, want, sources, world),
+        *plan_devices.refusals(name, want, world, starts=starts),
+        *plan_power.beyond(want, world),
+        *(plan_power.stuck(doc, want, world) if starts else ()),
+    )
     if refused:
         return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
     define = actions.Define(
@@ -68,13 +71,14 @@ def _create(doc: Document, world: World) -> Change:
         sources=sources,
         mark=mark_of(doc, resolve.digest(resolve.effective(doc))),
         domain_type=world.domain_type,
-        start_due=strategy in power.RUNS_ONCE,
+        start_due=want.run_strategy in power.RUNS_ONCE,
+        chosen=dict(choice.chosen(name, world)),
     )
     steps = [Step(key=doc.key, op="vm.define", text=f"define VM {name}", action=define)]
     if want.autostart:
-        steps.append(_autostart(doc.key, True))
-    if power.starts_when_created(strategy):
-        steps.append(_start(doc, want, world))
+        steps.append(plan_power.autostart(doc.key, True))
+    if starts:
+        steps.append(plan_power.start(doc, want, world))
         steps += _ports(doc, None, world)
     return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps))
 
@@ -105,7 +109,7 @@ def _remove(have: Observed) -> Change:
     if actions.active(domain):
         note = observe.parsed(domain.inactive).note
         stop = actions.Stop(name, float(note.stop), note.force)
-        steps.append(_stop(key, stop, "it runs, and no document declares it any more"))
+        steps.append(plan_power.stop(key, stop, "it runs, and no document declares it any more"))
     undefine = Step(
         key=key,
         op="vm.undefine",
@@ -145,29 +149,33 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     restarts = bool(found.boot)  # what differs in the definition alone is right in the instance that runs
     allowed = restarts and update.due(want, world.live.at)
     wakes = act == power.Power.START and not actions.active(domain)
-    stuck = _stuck(doc, want, world) if wakes or (allowed and act != power.Power.STOP) else ()
+    stuck = plan_power.stuck(doc, want, world) if wakes or (allowed and act != power.Power.STOP) else ()
     allowed = allowed and not stuck
     fields = _fields(found, domain, act, pending=restarts and not allowed and act != power.Power.STOP)
     fields += tuple(field for port in ports for field in port.fields)
     refused = (
         *_immutable(found.immutable),
         *(_unknown_volumes(want, sources) if found.define else ()),
+        *(_unknown_filters(want, world) if _filters(found) else ()),
         *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
-        *(_beyond(want, world) if found.define or found.boot else ()),
-        *(_no_room(doc, world) if "spec.cpu.sockets" in found.live else ()),
+        *plan_devices.changed(found, domain, world, starts=allowed or act == power.Power.START),
+        *(plan_power.beyond(want, world) if found.define or found.boot else ()),
+        *(plan_power.crowded(doc, world) if "spec.cpu.sockets" in found.live else ()),
     )
     steps: list[Step] = []
     if not refused:
-        steps += _defining(key, found, sources, mark, have, remark=bool(ports))
+        chosen = dict(choice.chosen(key.name, world))
+        steps += _defining(key, found, sources, chosen, mark, have, remark=bool(ports))
         steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
         if reboot is not None and not allowed and act == power.Power.LEAVE:
-            steps.append(_reboot(key, reboot))
+            steps.append(plan_power.reboot(key, reboot))
         starts = (act == power.Power.START or allowed) and not stuck
         if not starts and act != power.Power.STOP:
             steps += [port.step for port in ports if port.step]
             steps += _ports(doc, have.mark, world, live.plugged(found))
-        steps += _power(doc, want, power.Power.LEAVE if stuck and wakes else act, world, restart=allowed)
+        does = power.Power.LEAVE if stuck and wakes else act
+        steps += plan_power.steps(doc, want, does, world, restart=allowed)
         steps += _ports(doc, have.mark, world) if starts and act != power.Power.STOP else ()
     refused = (*refused, *stuck)
     different = bool(steps or refused or any(not field.ignored for field in fields))
@@ -226,6 +234,7 @@ def _defining(
     key: Key,
     found: differ.Differences,
     sources: dict[str, DiskSource],
+    chosen: dict[str, str],
     mark: Mark,
     have: Observed,
     *,
@@ -234,68 +243,22 @@ def _defining(
     """``remark``: something is done that stands in no XML; the mark tells later which spec it was done for."""
     paths = frozenset(found.define) - {"spec.autostart"}
     if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
-        redefine = actions.Redefine(name=key.name, spec=found.want, sources=sources, mark=mark, paths=paths)
+        redefine = actions.Redefine(
+            name=key.name, spec=found.want, sources=sources, chosen=chosen, mark=mark, paths=paths
+        )
         adopt = have.mark is None
         text = (
             f"take over VM {key.name}" if adopt else f"define VM {key.name}: {', '.join(sorted(paths)) or 'its mark'}"
         )
         yield Step(key=key, op="vm.adopt" if adopt else "vm.redefine", text=text, action=redefine)
     if "spec.autostart" in found.define:
-        yield _autostart(key, found.want.autostart)
-
-
-def _power(doc: Document, want: VirtualMachineSpec, act: power.Power, world: World, *, restart: bool) -> Iterable[Step]:
-    key = doc.key
-    stop = actions.Stop(key.name, float(want.shutdown_timeout), want.force_stop)
-    if act == power.Power.STOP:
-        yield _stop(key, stop, "runStrategy is Halted")
-    elif restart:
-        stop = msgspec.structs.replace(stop, admission=admission.of(world))
-        why = f"updatePolicy.restart is {want.update_policy.restart.value}"
-        yield _stop(key, stop, why, restart=True)
-        yield _start(doc, want, world, restart=True)
-    elif act == power.Power.START:
-        yield _start(doc, want, world)
+        yield plan_power.autostart(key, found.want.autostart)
 
 
 def _ports(doc: Document, mark: Mark | None, world: World, names: frozenset[str] | None = None) -> Iterable[Step]:
     """What the taps need that come into being in this plan (None: all of them): they have the kernel's defaults."""
     wanted = taps.settings(doc, mark, world.documents)
     return [taps.step(doc.key, s) for s in wanted if s.unusual and (names is None or s.interface in names)]
-
-
-# -- steps -----------------------------------------------------------------------------------------------------
-
-
-def _start(doc: Document, want: VirtualMachineSpec, world: World, *, restart: bool = False) -> Step:
-    key = doc.key
-    action = actions.Start(key.name, resolve.places(want, world), admission.of(world))
-    return Step(
-        key=key,
-        op="vm.start",
-        text=f"start VM {key.name}",
-        action=action,
-        restart=restart,
-        gives=(start_order.token(doc),),
-        after=start_order.before(doc, world),
-    )
-
-
-def _stop(key: Key, action: actions.Stop, why: str, *, restart: bool = False) -> Step:
-    force = ", then power it off" if action.force else ""
-    text = f"shut down VM {key.name} (up to {action.timeout:g} s{force})"
-    return Step(key=key, op="vm.stop", text=text, action=action, risk=Risk.CUTS_VM, why=why, restart=restart)
-
-
-def _reboot(key: Key, action: str) -> Step:
-    what = "end running VM {}, to start it as it is defined," if action == "destroy" else "reset running VM {}"
-    text = f"{what.format(key.name)} when its guest reboots"
-    return Step(key=key, op="vm.on-reboot", text=text, action=live_actions.OnReboot(key.name, action))
-
-
-def _autostart(key: Key, on: bool) -> Step:
-    text = f"{'start' if on else 'do not start'} VM {key.name} with the host"
-    return Step(key=key, op="vm.autostart", text=text, action=actions.Autostart(key.name, on))
 
 
 # -- refusals --------------------------------------------------------------------------------------------------
@@ -324,23 +287,6 @@ def _immutable(changes: tuple[FieldChange, ...]) -> tuple[Refusal, ...]:
     )
 
 
-def _beyond(want: VirtualMachineSpec, world: World) -> tuple[Refusal, ...]:
-    """What this host gives no VM at all, or cannot know."""
-    found = capacity.too_many_vcpus(want, world) or baseline.missing(want)
-    return (found,) if found else ()
-
-
-def _no_room(doc: Document, world: World) -> tuple[Refusal, ...]:
-    found = capacity.starting(doc, world)
-    return (found,) if found else ()
-
-
-def _stuck(doc: Document, want: VirtualMachineSpec, world: World) -> tuple[Refusal, ...]:
-    """Why it cannot be started now. It may be defined, and what runs goes on."""
-    found = fitness.unfit(want, world)
-    return (*((found,) if found else ()), *_no_room(doc, world))
-
-
 def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -> Iterable[Refusal]:
     for disk in want.disks:
         if disk.volume not in sources:
@@ -348,9 +294,29 @@ def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -
             yield Refusal(reason="UnknownVolume", message=message, advice="declare the Volume and its StoragePool")
 
 
+def _filters(found: differ.Differences) -> bool:
+    """Does an interface get another filter, or come with one?"""
+    return any(path.startswith("spec.interfaces[") and path.endswith((".filter", "]")) for path in found.define)
+
+
+def _unknown_filters(want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
+    """libvirt defines a VM with a filter that it does not have, and then cannot start it."""
+    there = world.live.nwfilters
+    for nic in want.interfaces:
+        chosen: Any = nic.filter
+        if chosen is not None and there is not None and chosen.name not in there:
+            message = f"interface {nic.name}: libvirt has no network filter {chosen.name} on this host"
+            advice = "define it: virsh nwfilter-define FILE; libvirt's own come with libvirt-daemon-config-nwfilter"
+            yield Refusal(reason="UnknownFilter", message=message, advice=advice)
+
+
 def _conflicts(name: str, want: VirtualMachineSpec, sources: dict[str, DiskSource], world: World) -> Iterable[Refusal]:
-    """Identities that another domain of the host has already: libvirt itself accepts all but the UUID."""
+    """Identities that another domain or a link of the host has already: libvirt itself accepts all but the UUID."""
     macs = {nic.mac for nic in want.interfaces}
+    for link in world.live.links.values():  # a tap has an address of its own, which begins with fe
+        if link.mac in macs:
+            message = f"link {link.name} of the host has the MAC {link.mac} already"
+            yield Refusal(reason="Conflict", message=message, advice="give the interface of the VM another MAC")
     places = {devices.place(source): volume for volume, source in sources.items()}
     for other, raw in observe.others(world.live, name):
         taken = [f"the UUID {want.uuid}"] if raw.spec.uuid == want.uuid else []

@@ -55,7 +55,8 @@ def _controllers(spec: VirtualMachineSpec) -> list[dict[str, Any]]:
     if machine_family(spec.machine.type) != "q35":
         return [usb]
     # One port each for: USB, virtio-serial, SCSI, rng, balloon, screen, watchdog's bridge, every virtio disk, every
-    # interface.
-    ports = 7 + sum(d.bus == DiskBus.VIRTIO for d in spec.disks) + len(spec.interfaces) + SPARE_PORTS
+    # interface, every host device that is not on USB.
+    handed = sum(device.usb is None for device in spec.host_devices)
+    ports = 7 + sum(d.bus == DiskBus.VIRTIO for d in spec.disks) + len(spec.interfaces) + handed + SPARE_PORTS
     root = {"type": "pci", "index": "0", "model": "pcie-root"}
     return [root, *({"type": "pci", "index": str(i + 1), "model": "pcie-root-port"} for i in range(ports)), usb]

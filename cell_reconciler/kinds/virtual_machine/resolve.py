@@ -22,7 +22,7 @@ from cell_reconciler.kinds.virtual_machine.spec import (
 )
 from cell_reconciler.kinds.virtual_machine.spec.disk import CdromBus
 from cell_reconciler.model.document import Document, spec_digest
-from cell_reconciler.model.fields import UNSET, Effect, fields_of
+from cell_reconciler.model.fields import UNSET, Effect, UnsetType, fields_of
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.quantities import Mac
 from cell_reconciler.model.storage import DiskSource, PoolTarget, disk_source
@@ -62,9 +62,9 @@ def effective(doc: Document) -> VirtualMachineSpec:
     return found
 
 
-def filtering(bridge: str, documents: Mapping[Key, Document]) -> Document | None:
+def filtering(bridge: str | UnsetType, documents: Mapping[Key, Document]) -> Document | None:
     """The document of a bridge that filters VLANs: a VLAN there is a setting of the port, and no bridge of its own."""
-    doc = documents.get(Key("Bridge", bridge))
+    doc = documents.get(Key("Bridge", str(bridge)))
     return doc if doc is not None and doc.spec.vlan_filtering else None
 
 

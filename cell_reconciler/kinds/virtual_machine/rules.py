@@ -11,7 +11,14 @@ from typing import NamedTuple
 
 from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.links import ports
-from cell_reconciler.kinds.virtual_machine import baseline, devices, resolve, rules_devices, rules_running
+from cell_reconciler.kinds.virtual_machine import (
+    baseline,
+    devices,
+    resolve,
+    rules_devices,
+    rules_host_devices,
+    rules_running,
+)
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import CpuMode, VirtualMachineSpec
 from cell_reconciler.model import vlans
@@ -43,6 +50,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     yield from _unique_names(spec)
     yield from _boot_order(spec)
     yield from rules_devices.check(spec, documents)
+    yield from rules_host_devices.check(spec)
     yield from _bridges(spec, documents)
     yield from _identities(doc, documents)
     yield from _console(spec)
@@ -80,7 +88,7 @@ def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
 
 
 def _unique_names(spec: VirtualMachineSpec) -> Iterator[Problem]:
-    """Over disks, drives and interfaces together: all become libvirt aliases."""
+    """Over all devices together: they become libvirt aliases."""
     first: dict[str, str] = {}
     for pointer, item in _devices(spec):
         if item.name in first:
@@ -105,6 +113,7 @@ def _devices(spec: VirtualMachineSpec) -> Iterator[tuple[str, devices.NamedDevic
     yield from ((f"/spec/disks/{i}", disk) for i, disk in enumerate(spec.disks))
     yield from ((f"/spec/cdroms/{i}", drive) for i, drive in enumerate(spec.cdroms))
     yield from ((f"/spec/interfaces/{i}", nic) for i, nic in enumerate(spec.interfaces))
+    yield from ((f"/spec/hostDevices/{i}", device) for i, device in enumerate(spec.host_devices))
 
 
 def _bridges(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Iterator[Problem]:
@@ -117,7 +126,7 @@ def _bridges(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Ite
                 message=f"{nic.mac} is a group address; a NIC has a unicast one",
                 advice="clear the lowest bit of the first octet, such as 52:54:00:…",
             )
-        if nic.vlan is UNSET:
+        if nic.vlan is UNSET or nic.bridge is UNSET:
             continue
         if filtering := resolve.filtering(nic.bridge, documents):
             yield from _reaches(nic.vlan, filtering, f"{pointer}/vlan")
@@ -184,6 +193,8 @@ def _claims(doc: Document) -> Iterator[_Claim]:
         yield _Claim(f"MAC {nic.mac}", "vm-mac-unique", f"/spec/interfaces/{index}/mac")
     for index, disk in enumerate(spec.disks):
         yield _Claim(f"volume {disk.volume}", "vm-volume-unique", f"/spec/disks/{index}/volume")
+    for what, pointer in rules_host_devices.claims(spec):
+        yield _Claim(what, "vm-host-device-unique", pointer)
 
 
 def _identities(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from cell_reconciler.kinds.contract import Problem
+from cell_reconciler.kinds.virtual_machine import rules_traffic
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VideoModel, VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.spec.board import FirmwareType, TpmModel, TpmVersion, WatchdogModel
@@ -31,6 +32,7 @@ def check(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Iterat
         yield from _disk_advice(disk, f"/spec/disks/{index}", documents)
     for index, nic in enumerate(spec.interfaces):
         yield from _nic(nic, f"/spec/interfaces/{index}")
+        yield from rules_traffic.check(nic, f"/spec/interfaces/{index}")
     yield from _firmware(spec)
     if (
         spec.watchdog is not UNSET
@@ -114,6 +116,9 @@ def _disk_advice(disk: Disk, pointer: str, documents: Mapping[Key, Document]) ->
     if disk.bus in (DiskBus.IDE, DiskBus.SATA):
         message = f"{disk.bus} has 40 % of the bare disk's speed, virtio 85 %, and cannot be plugged while the VM runs"
         yield _advice(f"{pointer}/bus", "vm-disk-slow", message, "take virtio, where the guest has its driver")
+    if disk.bus == DiskBus.SCSI:
+        message = "scsi has one more layer between guest and disk than virtio, which has 85 % of the bare disk's speed"
+        yield _advice(f"{pointer}/bus", "vm-disk-scsi", message, "take virtio, unless the guest needs SCSI commands")
     if disk.cache not in _MIGRATES and not _on_rbd(disk, documents):
         message = f"with cache {disk.cache} libvirt refuses to migrate the VM, as the volume is a file of this host"
         yield _advice(f"{pointer}/cache", "vm-disk-cache", message, "take none or directsync")

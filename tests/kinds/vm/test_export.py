@@ -69,7 +69,7 @@ def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> Non
     ("old", "new", "word"),
     [
         ("</devices>", "<sound model='ich9'/></devices>", "sound"),
-        ("</devices>", "<hostdev mode='subsystem' type='usb'><source/></hostdev></devices>", "hostdev"),
+        ("</devices>", "<hostdev mode='subsystem' type='scsi'/></devices>", "a host device of type scsi"),
         ("</devices>", "<channel type='unix'><target type='virtio' name='org.x'/></channel></devices>", "org.x"),
         ("type='vnc'", "type='spice'", "spice"),
         ("<clock", "<cputune><shares>9</shares></cputune><clock", "cputune"),

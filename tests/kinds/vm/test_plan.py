@@ -16,6 +16,7 @@ from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain, Live
 from tests.kinds.vm.make import VM, planned, pool, vm, world
+from tests.livelinks import link
 
 DATA = Path(__file__).parent / "data"
 POOL = pool("local", "/var/lib/libvirt/images/local")
@@ -194,7 +195,7 @@ def test_live_fields_are_changed_in_both_copies() -> None:
     assert change.risk == Risk.BLIP
     assert not change.pending
     (move,) = [s.action for s in change.steps if isinstance(s.action, live_actions.ChangeInterface)]
-    assert move.bridge == "br-VM.102"
+    assert (move.nic.vlan, move.fields) == (102, {"bridge"})
 
 
 DATA_DISK: dict[str, Any] = WEB["disks"][1]
@@ -384,6 +385,15 @@ def test_identities_of_other_domains_are_not_taken() -> None:
     assert [r.reason for r in change.refused] == ["Conflict"]
     assert "old has the MAC 52:54:00:aa:bb:01, the volume local/web-root already" in change.refused[0].message
     assert change.steps == ()
+
+
+def test_the_address_of_a_link_of_the_host_is_not_taken() -> None:
+    doc = vm("web", **{**WEB, "disks": [], "interfaces": [{**WEB["interfaces"][0], "mac": "52:54:00:AA:BB:07"}]})
+    nic = link("ens1f0", mac="52:54:00:aa:bb:07")
+    around = world(doc, live=Live(host="h1", links={"ens1f0": nic}))
+    assert [r.message for r in planned(doc, around).refused] == [
+        "link ens1f0 of the host has the MAC 52:54:00:aa:bb:07 already"
+    ]
 
 
 def test_observed_refs_are_what_the_domain_needs() -> None:

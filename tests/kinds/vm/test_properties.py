@@ -59,6 +59,13 @@ _disk = _optional(
     discard=st.sampled_from(["unmap", "ignore"]),
     bootOrder=st.integers(1, 100),
 )
+_rate = st.builds(
+    lambda said: {"average": 1000, **said}, _optional(peak=st.integers(1000, 2**32 - 1), burst=st.integers(1, 10**6))
+)
+_parameters = st.dictionaries(
+    st.sampled_from(["IP", "DHCPSERVER", "CTRL_IP_LEARNING"]),
+    st.lists(st.sampled_from(["10.0.0.1", "192.168.7.9"]), min_size=1, max_size=2),
+)
 _nic = _optional(
     vlan=st.integers(1, 4094),
     model=st.sampled_from(["virtio", "e1000", "e1000e", "rtl8139"]),
@@ -66,6 +73,27 @@ _nic = _optional(
     queues=st.integers(1, 8),
     mtu=st.sampled_from([1400, 9000]),
     link=st.sampled_from(["up", "down"]),
+    bandwidth=_optional(inbound=_rate, outbound=_rate),
+    filter=st.builds(lambda said: {"name": "clean-traffic", **said}, _optional(parameters=_parameters)),
+)
+_address = st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", fullmatch=True)
+_uuid = st.uuids().map(str)
+_ids = st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{4}", fullmatch=True)
+_host_device = st.one_of(
+    st.fixed_dictionaries(
+        {"pci": st.fixed_dictionaries({"address": _address}, optional={"managed": st.booleans()})},
+        optional={"bootOrder": st.integers(201, 300)},
+    ),
+    st.fixed_dictionaries({"mdev": st.fixed_dictionaries({"uuid": _uuid})}),
+    st.fixed_dictionaries({"usb": st.fixed_dictionaries({"id": _ids})}),
+    st.fixed_dictionaries(
+        {"usb": st.fixed_dictionaries({"bus": st.integers(1, 999), "device": st.integers(1, 999)})},
+        optional={"bootOrder": st.integers(301, 400)},
+    ),
+)
+_function = st.fixed_dictionaries(
+    {"sriov": st.fixed_dictionaries({"address": _address})},
+    optional={"vlan": st.integers(1, 4094), "bootOrder": st.integers(401, 500)},
 )
 _cdrom = _optional(bus=st.sampled_from(["sata", "ide", "scsi"]), media=st.just("/iso/any.iso"))
 
@@ -76,9 +104,11 @@ def specs(draw: st.DrawFn) -> Document:
     names = draw(st.lists(_names, max_size=6, unique=True))
     cut = draw(st.integers(0, len(names)))
     disks = [{"name": n, "volume": f"local/{n}", **draw(_disk)} for n in names[:cut]]
-    nics = [{"name": n, "bridge": draw(st.sampled_from(["br-VM", "br0"])), **draw(_nic)} for n in names[cut:]]
+    bridged = _nic.flatmap(lambda nic: st.sampled_from(["br-VM", "br0"]).map(lambda bridge: {"bridge": bridge, **nic}))
+    nics = [{"name": n, **draw(st.one_of(bridged, bridged, _function))} for n in names[cut:]]
+    handed = [{"name": f"host-{i}", **draw(_host_device)} for i in range(draw(st.integers(0, 2)))]
     cdroms = [{"name": f"cd-{i}", **draw(_cdrom)} for i in range(draw(st.integers(0, 2)))]
-    orders = [d["bootOrder"] for d in (*disks, *nics) if "bootOrder" in d]
+    orders = [d["bootOrder"] for d in (*disks, *nics, *handed) if "bootOrder" in d]
     assume(len(orders) == len(set(orders)))
     spec = draw(
         _optional(
@@ -106,7 +136,7 @@ def specs(draw: st.DrawFn) -> Document:
     )
     memory = draw(_optional(balloon=st.booleans(), hugepages=_optional(pageSize=st.sampled_from(["2MiB", "1GiB"]))))
     guest = {"guest": f"{draw(st.integers(1, 2**20))}MiB", **memory}
-    doc = vm("any", memory=guest, disks=disks, cdroms=cdroms, interfaces=nics, **spec)
+    doc = vm("any", memory=guest, disks=disks, cdroms=cdroms, interfaces=nics, hostDevices=handed, **spec)
     assume(not [p for p in VM.check(doc, {doc.key: doc}) if p.severity == Severity.ERROR])
     return doc
 

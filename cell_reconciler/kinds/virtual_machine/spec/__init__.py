@@ -20,6 +20,7 @@ from cell_reconciler.kinds.virtual_machine.spec.board import Boot, Clock, Firmwa
 from cell_reconciler.kinds.virtual_machine.spec.console import Graphics, GraphicsType, VideoModel
 from cell_reconciler.kinds.virtual_machine.spec.cpu import Cpu, CpuMode
 from cell_reconciler.kinds.virtual_machine.spec.disk import Cdrom, Disk, DiskBus
+from cell_reconciler.kinds.virtual_machine.spec.host_device import HostDevice
 from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
 from cell_reconciler.kinds.virtual_machine.spec.update import Restart, UpdatePolicy, Window
 from cell_reconciler.model.fields import UNSET, Effect, UnsetType, doc
@@ -108,6 +109,16 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
             xml=devices.Interfaces(),
         ),
     ] = ()
+    host_devices: Annotated[
+        tuple[HostDevice, ...],
+        doc(
+            "Devices of the host that the VM has for itself, by name. They are plugged into the running VM. Never one "
+            "that the host itself uses.",
+            Effect.RESTART,
+            max_length=32,
+            xml=devices.HostDevices(),
+        ),
+    ] = ()
     serial_console: Annotated[
         bool, doc("A serial port with `virsh console`.", Effect.RESTART, xml=consoles.SerialConsole())
     ] = True
@@ -187,6 +198,7 @@ __all__ = [
     "Firmware",
     "Graphics",
     "GraphicsType",
+    "HostDevice",
     "Interface",
     "Machine",
     "Memory",
