@@ -50,6 +50,7 @@ def examine(args: argparse.Namespace) -> list[Check]:
         lambda: checks_host.libvirt(doors, args, loaded),
         lambda: checks_host.netlink(doors),
         lambda: checks_host.nftables(doors, loaded),
+        lambda: checks_host.sleep(doors),
         checks_host.kernel,
         lambda: checks_host.pools(doors, loaded),
         _inotify,

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 from msgspec import inspect as mi
 
-from cell_reconciler.load.suggest import did_you_mean
 from cell_reconciler.load.tree import locate, patches, pointer
 from cell_reconciler.load.yaml_events import Raw
 from cell_reconciler.model.diagnostic import Diagnostic, Severity
 from cell_reconciler.model.document import ADOPT, ANNOTATIONS, IGNORE, PROTECT, SUSPEND
 from cell_reconciler.model.fields import fields_of
+from cell_reconciler.model.suggest import did_you_mean
 
 _PLACEMENT = ("hosts", "hostSelector", "perHost")
 

@@ -168,7 +168,8 @@ print("open", flush=True)
 for line in sys.stdin:
     image.write(b"still", 0)
     image.flush()
-    print("written", flush=True)
+    limit = next(option["value"] for option in image.config_list() if option["name"] == "rbd_qos_iops_limit")
+    print("written", limit, flush=True)
 """
 
 
@@ -185,20 +186,22 @@ def a_vm(ceph: CephCluster, target: PoolTarget) -> Iterator[subprocess.Popen[str
             client.kill()
 
 
-def writes(client: subprocess.Popen[str]) -> bool:
+def writes(client: subprocess.Popen[str], limit: int = 0) -> bool:
+    """Does it, and under which limit?"""
     assert client.stdin is not None
     assert client.stdout is not None
     client.stdin.write("on\n")
     client.stdin.flush()
-    return client.stdout.readline() == "written\n"
+    return client.stdout.readline() == f"written {limit}\n"
 
 
 def test_a_vm_that_runs_takes_part(ceph: CephCluster, target: PoolTarget, door: CephDoor) -> None:
     with a_vm(ceph, target) as client:
         door.take_snapshot("demo", FIRST)
         door.set_settings("demo", {"rbd_qos_iops_limit": "2000"}, ())
-        assert writes(client)
+        assert writes(client, 2000), "at once"
         door.take_snapshot("demo", SECOND)
+        door.set_settings("demo", {}, ("rbd_qos_iops_limit",))
         door.delete_snapshots("demo", [FIRST])
         assert writes(client)
     assert [snapshot.name for snapshot in door.snapshots("demo")] == [SECOND]

@@ -6,6 +6,7 @@ The door is this process's own; only its socket lies in the lab (``/proc/PID/roo
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ def site() -> Iterator[Site]:
         needs.require("namespace")
     except CellError as error:
         pytest.skip(error.message)
-    with Lab.up(name="test-vm", kernel="namespace", bound=True) as lab:
+    with Lab.up(name=f"test-vm-{os.getpid()}", kernel="namespace", bound=True) as lab:
         made = Site(lab)
         yield made
         made.doors.close()

@@ -27,6 +27,24 @@ BASE: dict[str, Any] = {
     "shutdownTimeout": "1s",
     "forceStop": True,
 }
+HYPERV: dict[str, dict[str, Any]] = {
+    "relaxed": {"relaxed": True},
+    "vapic": {"vapic": True},
+    "spinlocks": {"spinlocks": 8191},
+    "vpindex": {"vpindex": True},
+    "runtime": {"runtime": True},
+    "synic": {"vpindex": True, "synic": True},
+    "stimer": {"vpindex": True, "synic": True, "stimer": True},
+    "stimerDirect": {"vpindex": True, "synic": True, "stimer": True, "stimerDirect": True},
+    "frequencies": {"frequencies": True},
+    "reset": {"reset": True},
+    "tlbflush": {"vpindex": True, "tlbflush": True},
+    "ipi": {"vpindex": True, "ipi": True},
+    "reenlightenment": {"reenlightenment": True},
+    "evmcs": {"vapic": True, "evmcs": True},
+    "avic": {"avic": True},
+    "vendorId": {"vendorId": "KVM Hv"},
+}
 PENDING: dict[str, dict[str, Any]] = {
     "spec.cpu.cores": {"cpu": {"maxSockets": 2, "cores": 2}},
     "spec.cpu.threads": {"cpu": {"maxSockets": 2, "threads": 2}},
@@ -60,6 +78,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.interfaces[lan].queues": {"interfaces": [{**LAN, "queues": 2}]},
     "spec.interfaces[lan].mtu": {"interfaces": [{**LAN, "mtu": 1400}]},
     "spec.interfaces[lan].bootOrder": {"interfaces": [{**LAN, "bootOrder": 2}]},
+    "spec.interfaces[lan].sriov": {"interfaces": [{"name": "lan", "sriov": {"address": "0000:00:03.0"}, "vlan": 7}]},
     "spec.serialConsole": {"serialConsole": False},
     "spec.graphics.listen": {"graphics": {"listen": "127.0.0.2"}},
     "spec.video": {"video": "cirrus"},
@@ -67,6 +86,13 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.guestAgent": {"guestAgent": False},
     "spec.rng": {"rng": False},
     "spec.clock.kvmClock": {"clock": {"kvmClock": False}},
+    "spec.clock.offset": {"clock": {"offset": "Asia/Seoul"}},
+    "spec.clock.hypervClock": {"clock": {"hypervClock": True}},
+    "spec.clock.hpet": {"clock": {"hpet": True}},
+    "spec.clock.rtcTickPolicy": {"clock": {"rtcTickPolicy": "delay"}},
+    "spec.clock.pitTickPolicy": {"clock": {"pitTickPolicy": "discard"}},
+    "spec.hotplugPorts": {"hotplugPorts": 6},
+    **{f"spec.features.hyperv.{name}": {"features": {"hyperv": HYPERV[name]}} for name in HYPERV},
 }
 LIVE: dict[str, dict[str, Any]] = {
     "vm.describe": {"description": "front end"},

@@ -44,10 +44,13 @@ class DevicesDoor:
         """Does the kernel hold this block device, or a part of it, for somebody (``O_EXCL`` of open(2))?
 
         It knows of mounts in every namespace, and of ZFS and md too. Only for the moment before a device is given away:
-        whoever wants to mount it at the same instant is told that it is busy.
+        whoever wants to mount it at the same instant is told that it is busy. Raises Unreachable when it may not ask.
         """
         try:
             os.close(os.open(f"/dev/{name}", os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC))
+        except PermissionError as error:
+            reason = f"/dev/{name}: {error.strerror}"
+            raise Unreachable("devices", reason, "let the service read block devices: DeviceAllow=block-* r") from error
         except OSError as error:
-            return error.errno == errno.EBUSY
+            return error.errno == errno.EBUSY  # else it has gone, or has no medium
         return False

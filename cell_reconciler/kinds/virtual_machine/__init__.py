@@ -47,6 +47,12 @@ class VirtualMachineKind:
 
         return rules.check(doc, documents)
 
+    def defaults(self, doc: Document) -> Iterable[str]:
+        """What this document has by its guest OS, for people: a line, or none."""
+        from cell_reconciler.kinds.virtual_machine import guest_os
+
+        return guest_os.told(doc.spec)
+
     def references(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Reference]:
         from cell_reconciler.kinds.virtual_machine import references
 

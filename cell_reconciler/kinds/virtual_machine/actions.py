@@ -117,7 +117,7 @@ class Release(msgspec.Struct, frozen=True):
 
     def do(self, doors: Any) -> None:
         root = xml.parse(doors.libvirt.dump(self.name))
-        metadata.erase(root)
+        patch.release(root)
         doors.libvirt.define(xml.text(root))
 
 

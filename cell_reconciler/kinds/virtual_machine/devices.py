@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cell_reconciler.kinds.virtual_machine.codec import Attribute, Codec, absent, add, child, drop, host_device, unset
@@ -70,12 +70,22 @@ class Devices(Codec):
             handle = self.handle(element)
             yield alias(element) or names.get(handle, handle), element
 
-    def claim(self, scope: Element, names: Mapping[str, str]) -> None:
-        """Give the devices that a document has a name for our alias: what else is known of them may change."""
+    def claim(self, scope: Element, names: Mapping[str, str]) -> Iterator[str]:
+        """Give the devices that a document has a name for our alias: what else is known of them may change.
+
+        Yields the names that were given.
+        """
         for element in self.elements(scope):
             name = names.get(self.handle(element))
             if name is not None and alias(element) is None:
                 child(element, "alias").set("name", ALIAS + name)
+                yield name
+
+    def disown(self, scope: Element, names: Collection[str]) -> None:
+        """Take the aliases away that ``claim`` gave."""
+        for element in self.elements(scope):
+            if alias(element) in names:
+                drop(element, "alias")
 
     def create(self, scope: Element, name: str) -> Element:
         """An empty device; its fields are written into it next."""

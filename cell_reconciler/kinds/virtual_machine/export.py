@@ -13,9 +13,11 @@ import msgspec
 
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.export import Exported, unusual
-from cell_reconciler.kinds.virtual_machine import devices, host_devices, observe, xml
+from cell_reconciler.kinds.virtual_machine import devices, guest_os, host_devices, observe, xml
+from cell_reconciler.kinds.virtual_machine.codec import ports
+from cell_reconciler.kinds.virtual_machine.codec.clock import Offset
 from cell_reconciler.kinds.virtual_machine.codec.consoles import AGENT
-from cell_reconciler.kinds.virtual_machine.spec import Interface
+from cell_reconciler.kinds.virtual_machine.spec import Interface, VirtualMachineSpec
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.live import Domain, Live
 
@@ -26,11 +28,15 @@ if TYPE_CHECKING:
 _KNOWN: Mapping[str, str] = {
     ".": "name uuid title description metadata memory currentMemory vcpu vcpus os features cpu clock on_poweroff"
     " on_reboot on_crash pm devices memoryBacking iothreads iothreadids resource",
-    "features": "acpi apic",
+    "features": "acpi apic hyperv",
+    "features/hyperv": "relaxed vapic spinlocks vpindex runtime synic stimer reset vendor_id frequencies"
+    " reenlightenment tlbflush ipi evmcs avic",
     "cpu": "model vendor topology feature",
     "devices": "emulator disk controller interface serial console channel input graphics video memballoon rng watchdog"
-    " tpm audio hostdev",
+    " tpm audio hostdev vsock",
 }
+_TIMERS = ("kvmclock", "hypervclock", "hpet", "rtc", "pit")
+_LIBOSINFO = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
 
 
 class VirtualMachineExporter:
@@ -47,7 +53,7 @@ class VirtualMachineExporter:
         spec = msgspec.structs.replace(
             raw.spec, autostart=domain.autostart, disks=(), interfaces=(), cdroms=(), host_devices=()
         )
-        found = unusual(_said(spec))
+        found = unusual(_guest(_said(spec), xml.parse(domain.inactive)))
         names = _Names(raw.aliased)
         cdroms = [unusual(_said(drive)) for drive in raw.spec.cdroms]  # by alias, or by target: sda
         nics = [{**unusual(_said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if _declarable(nic)]
@@ -82,6 +88,24 @@ def _said(value: Any) -> Any:
     return UNSET if value is None else value
 
 
+def _guest(spec: VirtualMachineSpec, root: Element) -> VirtualMachineSpec:
+    """With the operating system that virt-install or a console noted, and without what a document leaves out."""
+    noted = root.find(f"metadata/{{{_LIBOSINFO}}}libosinfo/{{{_LIBOSINFO}}}os")
+    guest = None if noted is None else guest_os.table().get(noted.get("id") or "")
+    spec = msgspec.structs.replace(spec, guest_os=UNSET if guest is None else guest.id)
+    if _foreign_offset(root):
+        spec = msgspec.structs.replace(spec, clock=msgspec.structs.replace(spec.clock, offset=UNSET))
+    if spec.hotplug_ports == ports.DEFAULT:
+        spec = msgspec.structs.replace(spec, hotplug_ports=UNSET)
+    return guest_os.without(spec)
+
+
+def _foreign_offset(root: Element) -> str:
+    """An offset of the clock that no field can say; empty when there is none."""
+    offset = str(Offset().read(root))
+    return "" if offset in ("utc", "localtime") or offset in guest_os.zones() else offset
+
+
 def lost(domain: Domain) -> Iterator[str]:
     """What the document does not say, a line each."""
     root = xml.parse(domain.inactive or "")
@@ -111,6 +135,9 @@ def _unknown(root: Element) -> Iterator[str]:
     others += [(f"a {kind}", kind not in ("disk", "cdrom")) for kind in kinds]
     ends = [target.get("name") or "" for target in root.findall("devices/channel/target")]
     others += [(f"the channel {name}", name != AGENT) for name in ends]
+    others.append(("Hyper-V in mode passthrough", root.find("features/hyperv[@mode='passthrough']") is not None))
+    others.append((f"a clock with offset {_foreign_offset(root)}", bool(_foreign_offset(root))))
+    others += [(f"the timer {e.get('name')}", e.get("name") not in _TIMERS) for e in root.findall("clock/timer")]
     for what, foreign in others:
         if foreign:
             yield f"{what} cannot be declared; it stays as it is"

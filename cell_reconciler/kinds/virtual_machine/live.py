@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import devices, differ, live_actions, observe, resolve
+from cell_reconciler.kinds.virtual_machine import devices, differ, live_actions, live_vsock, observe, resolve
 from cell_reconciler.kinds.virtual_machine.devices import NamedDevice
 from cell_reconciler.kinds.virtual_machine.spec import Interface
 from cell_reconciler.model.change import Risk, Step
@@ -36,6 +36,7 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
         yield _vcpus(key, found)
     yield from _interfaces(key, found, handles)
     yield from _disks(key, found, handles)
+    yield from live_vsock.steps(key, found)
     for path, name in _whole(found, coming=False):
         yield _unplug(key, path, name, handles)
 

@@ -9,7 +9,9 @@ into the instance that it starts, and expands ``host-model`` there into a long `
 *active* XML is the record of what the instance was booted with. ``start="due"``: the domain was made to run once and
 has not been started yet; the note goes with the first start, so that a crash between defining and starting is made
 good, and a guest's own shutdown is left alone. ``stop`` and ``force`` are shutdownTimeout and forceStop as of the
-last definition: a VM whose document is gone is stopped as its document said.
+last definition: a VM whose document is gone is stopped as its document said. ``named``: devices of an adopted domain
+that had no alias before we gave them one, which goes again with the mark. ``ports`` is ``hotplugPorts`` as the
+definition was given it, and in the active XML as the instance was started with it.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ class Note(NamedTuple):
     start_due: bool = False
     stop: Duration = Duration(120)
     force: bool = False
+    named: tuple[str, ...] = ()
+    ports: int | None = None
 
 
 def read(domain: Element) -> Note:
@@ -47,6 +51,8 @@ def read(domain: Element) -> Note:
         start_due=element.get("start") == "due",
         stop=_duration(element.get("stop") or ""),
         force=element.get("force") == "yes",
+        named=tuple((element.get("named") or "").split()),
+        ports=int(ports) if (ports := element.get("ports") or "").isdecimal() else None,
     )
 
 
@@ -71,6 +77,10 @@ def write(domain: Element, note: Note) -> None:
     element.set("stop", note.stop.to_text())
     if note.force:
         element.set("force", "yes")
+    if note.named:
+        element.set("named", " ".join(sorted(note.named)))
+    if note.ports is not None:
+        element.set("ports", str(note.ports))
 
 
 def erase(domain: Element) -> None:

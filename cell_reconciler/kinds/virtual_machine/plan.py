@@ -14,6 +14,7 @@ from cell_reconciler.kinds.virtual_machine import (
     choice,
     devices,
     differ,
+    guest_os,
     live,
     observe,
     plan_devices,
@@ -69,7 +70,7 @@ def _create(doc: Document, world: World) -> Change:
         name=name,
         spec=want,
         sources=sources,
-        mark=mark_of(doc, resolve.digest(resolve.effective(doc))),
+        mark=mark_of(doc, resolve.digest(doc.spec)),
         domain_type=world.domain_type,
         start_due=want.run_strategy in power.RUNS_ONCE,
         chosen=dict(choice.chosen(name, world)),
@@ -80,7 +81,7 @@ def _create(doc: Document, world: World) -> Change:
     if starts:
         steps.append(plan_power.start(doc, want, world))
         steps += _ports(doc, None, world)
-    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps))
+    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps), notes=guest_os.told(doc.spec))
 
 
 def _named(doc: Document) -> tuple[FieldChange, ...]:
@@ -193,6 +194,9 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     drift = differs and have.mark is not None and have.mark.digest == mark.digest
     waiting = [f.path for f in fields if f.pending]
     told = update.told(doc, have.mark, want, world.live.at) if waiting else ""
+    notes = [f"takes effect at the next start: {', '.join(waiting)} ({told})"] if waiting else []
+    if any(path.startswith(("spec.clock", "spec.features")) for path in (*found.define, *found.boot)):
+        notes += guest_os.told(doc.spec)
     return Change(
         key=key,
         verb=verb,
@@ -200,13 +204,13 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         fields=fields,
         steps=tuple(steps),
         refused=refused,
-        notes=(f"takes effect at the next start: {', '.join(waiting)} ({told})",) if waiting else (),
+        notes=tuple(notes),
         again=update.opens(want, world.live.at) if waiting else None,
     )
 
 
 def _mark(doc: Document, have: Observed) -> Mark:
-    digest = resolve.digest(resolve.effective(doc))
+    digest = resolve.digest(doc.spec)
     return mark_of(doc, digest, adopted=have.mark.adopted if have.mark else True)
 
 

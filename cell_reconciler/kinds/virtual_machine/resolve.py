@@ -11,7 +11,8 @@ from uuid import UUID, uuid5
 import msgspec
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import baseline
+from cell_reconciler.kinds.virtual_machine import baseline, guest_os
+from cell_reconciler.kinds.virtual_machine.codec import ports
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import (
     Graphics,
@@ -92,8 +93,19 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
         cpu = msgspec.structs.replace(cpu, max_sockets=cpu.sockets)
     tray = CdromBus.SATA if machine_family(spec.machine.type) == "q35" else CdromBus.IDE
     cdroms = tuple(msgspec.structs.replace(c, bus=tray) if c.bus is UNSET else c for c in spec.cdroms)
+    spec = guest_os.filled(spec)
+    spare: Any = spec.hotplug_ports
+    if spare is UNSET and machine_family(spec.machine.type) == "q35":
+        spare = ports.DEFAULT
     full = msgspec.structs.replace(
-        spec, uuid=uuid, interfaces=interfaces, graphics=graphics, video=video, cpu=cpu, cdroms=cdroms
+        spec,
+        hotplug_ports=spare,
+        uuid=uuid,
+        interfaces=interfaces,
+        graphics=graphics,
+        video=video,
+        cpu=cpu,
+        cdroms=cdroms,
     )
     return _settled(full)  # type: ignore[no-any-return] # the type of what it is given
 
@@ -119,8 +131,12 @@ def _settled(value: Any) -> Any:
 
 
 def digest(spec: VirtualMachineSpec) -> str:
-    """Digest of what stands on the host: policies may change without any writing."""
-    return spec_digest(msgspec.structs.replace(spec, **policies()))
+    """Digest of what a document says of the host: policies may change without any writing.
+
+    Of the document, not of what a guest OS or a name fills in: another table of defaults changes no digest.
+    """
+    others = {name: value for name, value in policies().items() if name != "guest_os"}  # which gives defaults
+    return spec_digest(msgspec.structs.replace(spec, **others))
 
 
 @cache

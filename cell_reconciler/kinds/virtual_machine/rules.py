@@ -16,6 +16,7 @@ from cell_reconciler.kinds.virtual_machine import (
     devices,
     resolve,
     rules_devices,
+    rules_guest,
     rules_host_devices,
     rules_running,
 )
@@ -51,6 +52,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     yield from _boot_order(spec)
     yield from rules_devices.check(spec, documents)
     yield from rules_host_devices.check(spec)
+    yield from rules_guest.check(doc, documents)
     yield from _bridges(spec, documents)
     yield from _identities(doc, documents)
     yield from _console(spec)
@@ -189,6 +191,8 @@ def _claims(doc: Document) -> Iterator[_Claim]:
     """What belongs to one VM only."""
     spec = resolve.effective(doc)
     yield _Claim(f"UUID {spec.uuid}", "vm-uuid-unique", "/spec/uuid")
+    if spec.vsock and spec.vsock.cid:
+        yield _Claim(f"vsock CID {spec.vsock.cid}", "vm-vsock-cid", "/spec/vsock/cid")
     for index, nic in enumerate(spec.interfaces):
         yield _Claim(f"MAC {nic.mac}", "vm-mac-unique", f"/spec/interfaces/{index}/mac")
     for index, disk in enumerate(spec.disks):

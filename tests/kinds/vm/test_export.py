@@ -57,9 +57,11 @@ def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> Non
         "watchdog": {},
         "guestAgent": False,
         "rng": False,
+        "clock": {"hpet": True, "rtcTickPolicy": "delay", "pitTickPolicy": "catchup"},
+        "features": {"hyperv": {"relaxed": True}},
     }
     said = "\n".join(notes(found))
-    for word in ("/var/lib/libvirt/images/local/web-root.raw", "/somewhere/else.img", "hyperv", "vmport"):
+    for word in ("/var/lib/libvirt/images/local/web-root.raw", "/somewhere/else.img", "vmport"):
         assert word in said
     (change,) = (c for c in planned(found, around).changes if c.key == key)
     assert (change.verb, change.fields, [s.op for s in change.steps]) == (Verb.ADOPT, (), ["vm.adopt"])
@@ -75,6 +77,9 @@ def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> Non
         ("<clock", "<cputune><shares>9</shares></cputune><clock", "cputune"),
         ("type='bridge'", "type='user'", "user:"),
         ("device='cdrom'", "device='floppy'", "floppy"),
+        ("<clock offset='utc'/>", "<clock offset='variable' adjustment='9' basis='utc'/>", "offset variable"),
+        ("<clock offset='utc'/>", "<clock offset='utc'><timer name='tsc'/></clock>", "timer tsc"),
+        ("</features>", "<hyperv mode='passthrough'/></features>", "Hyper-V in mode passthrough"),
     ],
 )
 def test_what_the_model_does_not_know_is_told(old: str, new: str, word: str) -> None:
@@ -83,6 +88,22 @@ def test_what_the_model_does_not_know_is_told(old: str, new: str, word: str) -> 
     assert word in "\n".join(notes(found))
     (change,) = (c for c in planned(found, around).changes if c.key.kind == VM.name)
     assert [s.op for s in change.steps] == ["vm.adopt"]
+
+
+def test_the_system_that_virt_install_noted_is_its_guest_os() -> None:
+    """And what that gives anyway is not written; what the domain lacks of it is."""
+    uri = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
+    note = f'<os:libosinfo xmlns:os="{uri}"><os:os id="http://microsoft.com/win/2k22"/></os:libosinfo>'
+    clock = "<clock offset='localtime'><timer name='hypervclock' present='yes'/></clock>"
+    text = OLD.replace("<memory", f"<metadata>{note}</metadata><memory", 1).replace("<clock offset='utc'/>", clock)
+    assert text.count(note) == text.count(clock) == 1
+    around = live("old", text)
+    ((_, document),) = export(("VirtualMachine",), around).documents.items()
+    spec = document["spec"]
+    assert spec["guestOS"] == "win2k22"
+    assert spec["clock"] == {"hpet": True, "rtcTickPolicy": "delay", "pitTickPolicy": "catchup"}
+    assert spec["features"]["hyperv"]["vpindex"] is False
+    assert "relaxed" not in spec["features"]["hyperv"], "it has that, as the system gives it"
 
 
 @given(specs())

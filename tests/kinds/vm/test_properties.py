@@ -97,6 +97,31 @@ _function = st.fixed_dictionaries(
 )
 _cdrom = _optional(bus=st.sampled_from(["sata", "ide", "scsi"]), media=st.just("/iso/any.iso"))
 
+_clock = _optional(
+    offset=st.sampled_from(["utc", "localtime", "Asia/Seoul", "America/Argentina/Buenos_Aires"]),
+    kvmClock=st.booleans(),
+    hypervClock=st.booleans(),
+    hpet=st.booleans(),
+    rtcTickPolicy=st.sampled_from(["catchup", "delay"]),
+    pitTickPolicy=st.sampled_from(["delay", "catchup", "discard"]),
+)
+_SWITCHES = (
+    "relaxed vapic vpindex runtime synic stimer stimerDirect frequencies reset tlbflush ipi reenlightenment evmcs avic"
+)
+_NEEDS = {"synic": "vpindex", "stimer": "synic", "stimerDirect": "stimer", "tlbflush": "vpindex", "ipi": "vpindex"}
+
+
+def _consistent(hyperv: dict[str, Any]) -> dict[str, Any]:
+    off = {name: False for name, needed in (*_NEEDS.items(), ("evmcs", "vapic")) if hyperv.get(needed) is not True}
+    return _consistent({**hyperv, **off}) if off.items() - hyperv.items() else hyperv
+
+
+_hyperv = _optional(
+    **{name: st.booleans() for name in _SWITCHES.split()},
+    spinlocks=st.sampled_from([0, 4095, 8191]),
+    vendorId=st.from_regex(r"[ -+\--~]{1,12}", fullmatch=True),
+).map(_consistent)
+
 
 @st.composite
 def specs(draw: st.DrawFn) -> Document:
@@ -120,7 +145,11 @@ def specs(draw: st.DrawFn) -> Document:
             serialConsole=st.booleans(),
             guestAgent=st.booleans(),
             rng=st.booleans(),
-            clock=st.just({"kvmClock": False}),
+            clock=_clock,
+            guestOS=st.sampled_from(["debian12", "win2k22", "winxp", "http://rockylinux.org/rocky/9"]),
+            features=st.fixed_dictionaries({"hyperv": _hyperv}),
+            vsock=_optional(cid=st.integers(3, 2**32 - 2)),
+            hotplugPorts=st.integers(0, 9),
             firmware=st.sampled_from([{"type": "uefi"}, {"type": "uefi", "secureBoot": True}]),
             tpm=_optional(model=st.sampled_from(["tpm-crb", "tpm-tis"]), version=st.sampled_from(["2.0", "1.2"])),
             ioThreads=st.integers(0, 3),
@@ -136,6 +165,10 @@ def specs(draw: st.DrawFn) -> Document:
     )
     memory = draw(_optional(balloon=st.booleans(), hugepages=_optional(pageSize=st.sampled_from(["2MiB", "1GiB"]))))
     guest = {"guest": f"{draw(st.integers(1, 2**20))}MiB", **memory}
+    if spec.get("machine") == {"type": "pc"}:
+        spec.pop("hotplugPorts", None)
+    if spec.get("guestOS") == "win2k22" or spec.get("features", {}).get("hyperv", {}).get("stimer"):
+        spec["clock"] = {**spec.get("clock", {}), "hypervClock": True}
     doc = vm("any", memory=guest, disks=disks, cdroms=cdroms, interfaces=nics, hostDevices=handed, **spec)
     assume(not [p for p in VM.check(doc, {doc.key: doc}) if p.severity == Severity.ERROR])
     return doc

@@ -11,18 +11,23 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
+import msgspec
+
 from cell_reconciler.kinds.placement import Placed
 from cell_reconciler.kinds.virtual_machine import codec, devices
 from cell_reconciler.kinds.virtual_machine.codec import board as boards  # its name here is that of a part of spec
-from cell_reconciler.kinds.virtual_machine.codec import consoles
+from cell_reconciler.kinds.virtual_machine.codec import consoles, ports
 from cell_reconciler.kinds.virtual_machine.codec import firmware as firmwares
-from cell_reconciler.kinds.virtual_machine.spec.board import Boot, Clock, Firmware, Machine, Memory, Tpm, Watchdog
+from cell_reconciler.kinds.virtual_machine.spec.board import Boot, Firmware, Machine, Memory, Tpm, Watchdog
+from cell_reconciler.kinds.virtual_machine.spec.clock import Clock
 from cell_reconciler.kinds.virtual_machine.spec.console import Graphics, GraphicsType, VideoModel
 from cell_reconciler.kinds.virtual_machine.spec.cpu import Cpu, CpuMode
 from cell_reconciler.kinds.virtual_machine.spec.disk import Cdrom, Disk, DiskBus
+from cell_reconciler.kinds.virtual_machine.spec.features import Features
 from cell_reconciler.kinds.virtual_machine.spec.host_device import HostDevice
 from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
 from cell_reconciler.kinds.virtual_machine.spec.update import Restart, UpdatePolicy, Window
+from cell_reconciler.kinds.virtual_machine.spec.vsock import Vsock
 from cell_reconciler.model.fields import UNSET, Effect, UnsetType, doc
 from cell_reconciler.model.quantities import Duration
 
@@ -67,6 +72,20 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    guest_os: (
+        Annotated[
+            str,
+            doc(
+                "The operating system in the VM, by libosinfo's id (`osinfo-query os`), short or long. It gives fields "
+                "of `clock` and `features` that are left out what the system wants, and advice about the others.",
+                Effect.POLICY,
+                max_length=128,
+                pattern=r"^[a-z0-9][A-Za-z0-9.:/_-]*$",
+                examples=["debian12", "rocky9", "win2k22"],
+            ),
+        ]
+        | UnsetType
+    ) = msgspec.field(default=UNSET, name="guestOS")
     cpu: Annotated[Cpu, doc("Virtual CPUs.", Effect.RESTART)] = Cpu()
     memory: Annotated[Memory, doc("Memory.", Effect.RESTART)]
     machine: Annotated[Machine, doc("The emulated board.", Effect.RESTART)] = Machine()
@@ -150,6 +169,33 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
     ] = True
     rng: Annotated[bool, doc("A virtio random number generator.", Effect.RESTART, xml=boards.Rng())] = True
     clock: Annotated[Clock, doc("Time in the guest.", Effect.RESTART)] = Clock()
+    vsock: (
+        Annotated[
+            Vsock,
+            doc(
+                "A virtio socket between guest and host (needs vhost_vsock on the host). It is plugged into the "
+                "running VM. Absent: none.",
+                Effect.LIVE,
+                xml=codec.Flag("devices/vsock"),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    hotplug_ports: (
+        Annotated[
+            int,
+            doc(
+                "PCI Express ports at its start that no device needs yet: as many can be plugged in while it runs. "
+                "Default: 4, and none on the board pc, which has slots instead.",
+                Effect.RESTART,
+                ge=0,
+                le=ports.MOST,
+                xml=ports.HotplugPorts(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    features: Annotated[Features, doc("What the hypervisor offers the guest.", Effect.RESTART)] = Features()
     run_strategy: Annotated[
         RunStrategy,
         doc(
@@ -195,6 +241,7 @@ __all__ = [
     "CpuMode",
     "Disk",
     "DiskBus",
+    "Features",
     "Firmware",
     "Graphics",
     "GraphicsType",
@@ -208,6 +255,7 @@ __all__ = [
     "UpdatePolicy",
     "VideoModel",
     "VirtualMachineSpec",
+    "Vsock",
     "Watchdog",
     "Window",
 ]
