@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cell_reconciler.kinds.virtual_machine import devices, host_devices, metadata, resolve, tree, xml
-from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
+from cell_reconciler.kinds.virtual_machine.codec.board import Memory, machine_family
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
 from cell_reconciler.kinds.virtual_machine.spec import (
     Cpu,
@@ -30,6 +30,7 @@ from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain, Live
 from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.node import Load
 from cell_reconciler.model.storage import DiskSource, PoolTarget
 
 KIND = "VirtualMachine"
@@ -45,6 +46,7 @@ class Parsed(NamedTuple):
     aliased: frozenset[str]  # names of the devices that carry our alias
     handles: dict[str, str]  # of those: target or MAC → name
     note: metadata.Note
+    load: Load  # what an instance of it takes of the host
 
 
 _memory: dict[bytes, Parsed] = {}
@@ -78,7 +80,14 @@ def parse(root: Any) -> Parsed:
                 handles[codec.handle(element)] = name
             if isinstance(codec, devices.Disks):
                 sources[name] = devices.disk_source(element)
-    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root))
+    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root), _load(root))
+
+
+def _load(root: Any) -> Load:
+    """vCPUs that are there (not those that may be plugged), and memory."""
+    vcpu = root.find("vcpu")
+    count = 1 if vcpu is None else int(vcpu.get("current") or vcpu.text or 1)
+    return Load(count, int(Memory().read(root)))
 
 
 def mark_of(domain: Domain) -> Mark | None:
@@ -259,7 +268,7 @@ def _booted_cpu(raw: Parsed, domain: Domain) -> Cpu:
     else:
         return cpu
     if mode == CpuMode.HOST_MODEL and cpu.mode == CpuMode.CUSTOM:
-        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, features=features)
+        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, vendor=None, features=features)
     return msgspec.structs.replace(cpu, features=features)
 
 

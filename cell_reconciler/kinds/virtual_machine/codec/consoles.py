@@ -97,13 +97,22 @@ class GraphicsPort(Codec):
 
 
 class Video(Codec):
-    """The screen's card. libvirt adds one to every console, so that none at all is said as the model ``none``."""
+    """The screen's card. libvirt adds one to every console, so that none at all is said as the model ``none``.
+
+    Further cards, for further screens, are not ours: they stay, unless there is to be none.
+    """
 
     def read(self, scope: Element) -> str:
         model = scope.find("devices/video/model")
         return "none" if model is None else model.get("type") or "none"
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        drop(scope, "devices/video")  # its memory and its slot are those of the model
+        first = scope.find("devices/video")
+        if first is not None and "none" not in (value, self.read(scope)):
+            for part in list(first):  # its memory and its slot are those of the model
+                remove(part)
+            add(first, "model", type=str(value))
+            return
+        drop(scope, "devices/video")
         if value != "none" or scope.find("devices/graphics") is not None:
             add(add(child(scope, "devices"), "video"), "model", type=str(value))
