@@ -12,7 +12,9 @@ from typing import Any
 
 import msgspec
 
+from cell_reconciler.model.guest import Password, Seed
 from cell_reconciler.model.host_devices import HostDevices
+from cell_reconciler.model.node import Node
 
 
 class Source(StrEnum):
@@ -202,8 +204,11 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str
     at: datetime | None = None  # when it was taken: the only clock that planning knows; None: unknown, nothing is due
+    node: Node | None = None  # what the host is; None: not known, and nothing is claimed about it
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
+    seeds: dict[str, Seed] = {}  # by name of the VM
+    passwords: dict[str, Password] = {}  # by name of the VM, of those whose document has one
     nwfilters: tuple[str, ...] | None = None  # names of libvirt's network filters; None: it was not asked
     links: dict[str, Link] = {}  # by name
     routes: tuple[Route, ...] = ()

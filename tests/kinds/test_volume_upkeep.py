@@ -229,7 +229,7 @@ def test_nobody_waits_for_a_snapshot_but_for_what_else_is_done() -> None:
     assert acts(change) == [SetMark, type(change.steps[1].action), TakeSnapshot]
     start = Change(key=vm, verb=Verb.UPDATE, steps=(msgspec.structs.replace(change.steps[0], key=vm),))
     for waited, what in ((change, 1), (plan(scheduled(), noted(scheduled(), named(10))), None)):
-        steps, edges = order([waited, start], {vm: [want.key]}, {})
+        steps, edges, _ = order([waited, start], {vm: [want.key]}, {})
         (index,) = (i for i, step in enumerate(steps) if step.key == vm)
         needs = [steps[before].op for before in edges[index]]
         assert needs == ([] if what is None else [waited.steps[what].op])

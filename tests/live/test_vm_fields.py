@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.cpu.threads": {"cpu": {"maxSockets": 2, "threads": 2}},
     "spec.cpu.maxSockets": {"cpu": {"maxSockets": 4}},
     "spec.cpu.mode": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC"}},
+    "spec.cpu.vendor": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC", "vendor": "AMD"}},
     "spec.cpu.features.disable": {"cpu": {"maxSockets": 2, "features": {"disable": ["hle"]}}},
     "spec.memory.guest": {"memory": {"guest": "160MiB"}},
     "spec.memory.balloon": {"memory": {"guest": "128MiB", "balloon": False}},
@@ -79,6 +81,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.interfaces[lan].bootOrder": {"interfaces": [{**LAN, "bootOrder": 2}]},
     "spec.interfaces[lan].sriov": {"interfaces": [{"name": "lan", "sriov": {"address": "0000:00:03.0"}, "vlan": 7}]},
     "spec.serialConsole": {"serialConsole": False},
+    "spec.graphics.port": {"graphics": {"port": 5999}},
     "spec.graphics.listen": {"graphics": {"listen": "127.0.0.2"}},
     "spec.video": {"video": "cirrus"},
     "spec.watchdog": {"watchdog": {"action": "poweroff"}},
@@ -138,6 +141,27 @@ def test_pending_until_a_restart_and_gone_when_it_is_taken_back(fields: Site, pa
     assert fields.qemu("fields") == pid
 
 
+@pytest.mark.parametrize(
+    ("path", "spec", "ops", "back"),
+    [
+        ("cloudInit", {"userData": "#!/bin/sh"}, ["vm.seed", "vm.redefine"], ["vm.redefine", "vm.seed-remove"]),
+        ("graphics.password", "PASSWORD", ["vm.password"], ["vm.password"]),
+    ],
+)
+def test_what_has_steps_of_its_own_waits_as_well(
+    fields: Site, tmp_path: Path, path: str, spec: Any, ops: list[str], back: list[str]
+) -> None:
+    pid = fields.qemu("fields")
+    (tmp_path / "password").write_text("secret")
+    secret = {"graphics": {"password": {"file": str(tmp_path / "password")}}}
+    doc = wanted(fields, **(secret if spec == "PASSWORD" else {path: spec}))
+    assert fields.converge(doc) == ops
+    assert [field.path for field in fields.plan(doc).pending] == [f"spec.{path}"]
+    assert fields.converge(wanted(fields)) == back
+    assert fields.plan(wanted(fields)).quiet
+    assert fields.qemu("fields") == pid
+
+
 @pytest.mark.parametrize("op", [op for op in LIVE if op not in ("vm.vcpus", "vm.plug")])
 def test_live_at_once_in_both_copies_and_back(fields: Site, op: str) -> None:
     pid = fields.qemu("fields")
@@ -185,7 +209,7 @@ def test_uefi_with_its_variables_and_a_tpm_starts_and_stays_as_declared(fields: 
         fields,
         firmware={"type": "uefi", "secureBoot": secure},
         tpm={},
-        updatePolicy={"restart": "Allowed"},
+        updatePolicy={"restart": "Now"},
     )
     assert fields.converge(doc) == ["vm.redefine", "vm.stop", "vm.start"]
     assert fields.plan(doc).quiet

@@ -13,6 +13,7 @@ from cell_reconciler.errors import CellError, Refused, StepFailed, Transient, Un
 INTERNAL_ERROR = 1
 NO_SUPPORT = 3
 INVALID_CONN = 6
+OPERATION_DENIED = 29
 SYSTEM_ERROR = 38
 RPC = 39
 NO_DOMAIN = 42
@@ -24,6 +25,7 @@ OPERATION_TIMEOUT = 68
 AGENT_UNRESPONSIVE = 86
 RESOURCE_BUSY = 87
 ACCESS_DENIED = 88
+CPU_INCOMPATIBLE = 91
 START = "is libvirtd running? systemctl status libvirtd"
 # What the text of an internal error shows to be missing on the host → what to do.
 _ADVICE = {

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from cell_reconciler.errors import StepFailed, Transient
-from cell_reconciler.kinds.virtual_machine import devices, guard_actions, observe, tree, xml
+from cell_reconciler.kinds.virtual_machine import devices, guard_actions, observe, tree, update, xml
 from cell_reconciler.kinds.virtual_machine.actions import active
 from cell_reconciler.kinds.virtual_machine.codec import child
 from cell_reconciler.kinds.virtual_machine.spec.disk import Iotune
@@ -83,6 +83,18 @@ class Vcpus(_Live, frozen=True):
         doors.libvirt.set_vcpus(self.name, self.count)
 
 
+class OnReboot(_Live, frozen=True):
+    """What the running instance does when its guest reboots."""
+
+    action: str
+
+    def holds(self, domain: Domain) -> bool:
+        return update.on_reboot(domain.active) == self.action
+
+    def do(self, doors: Any) -> None:
+        doors.libvirt.set_on_reboot(self.name, self.action)
+
+
 class ChangeInterface(_Live, frozen=True):
     """Make some ``fields`` of a running interface as ``nic`` has them, in one call.
 
@@ -124,7 +136,11 @@ class ChangeMedia(_Live, frozen=True):
     def do(self, doors: Any) -> None:
         element = self.device(doors, self.target)
         devices.write_media(element, self.media)
-        doors.libvirt.update_device(self.name, xml.text(element))
+        try:
+            doors.libvirt.update_device(self.name, xml.text(element))
+        except StepFailed as error:
+            advice = "does the guest have the old one mounted, which locks the tray? It is tried again"
+            raise StepFailed(error.message, advice) from error
 
 
 class Throttle(_Live, frozen=True):

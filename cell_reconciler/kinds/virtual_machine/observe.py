@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cell_reconciler.kinds.virtual_machine import devices, host_devices, metadata, resolve, tree, xml
-from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
+from cell_reconciler.kinds.virtual_machine.codec.board import Memory, machine_family
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
 from cell_reconciler.kinds.virtual_machine.spec import (
     Cpu,
@@ -30,6 +30,7 @@ from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain, Live
 from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.node import Load
 from cell_reconciler.model.storage import DiskSource, PoolTarget
 
 KIND = "VirtualMachine"
@@ -45,6 +46,7 @@ class Parsed(NamedTuple):
     aliased: frozenset[str]  # names of the devices that carry our alias
     handles: dict[str, str]  # of those: target or MAC → name
     note: metadata.Note
+    load: Load  # what an instance of it takes of the host
 
 
 _memory: dict[bytes, Parsed] = {}
@@ -78,7 +80,14 @@ def parse(root: Any) -> Parsed:
                 handles[codec.handle(element)] = name
             if isinstance(codec, devices.Disks):
                 sources[name] = devices.disk_source(element)
-    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root))
+    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root), _load(root))
+
+
+def _load(root: Any) -> Load:
+    """vCPUs that are there (not those that may be plugged), and memory."""
+    vcpu = root.find("vcpu")
+    count = 1 if vcpu is None else int(vcpu.get("current") or vcpu.text or 1)
+    return Load(count, int(Memory().read(root)))
 
 
 def mark_of(domain: Domain) -> Mark | None:
@@ -169,9 +178,20 @@ def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
     machine = spec.machine
     if want and want.machine.type in ("q35", "pc") and machine_family(machine.type) == want.machine.type:
         machine = Machine(type=want.machine.type)
-    return msgspec.structs.replace(
+    spec = msgspec.structs.replace(
         spec, disks=disks, cdroms=cdroms, interfaces=nics, host_devices=handed, machine=machine
     )
+    return spec if want is None else _elsewhere(spec, want)
+
+
+def _elsewhere(spec: VirtualMachineSpec, want: VirtualMachineSpec) -> VirtualMachineSpec:
+    """With what no XML shows taken for what the document says: ``seed`` and ``passwords`` compare it."""
+    if want.cloud_init:
+        spec = msgspec.structs.replace(spec, cloud_init=want.cloud_init)
+    if want.graphics.password:
+        graphics = msgspec.structs.replace(spec.graphics, password=want.graphics.password)
+        spec = msgspec.structs.replace(spec, graphics=graphics)
+    return spec
 
 
 def _ordered(items: Iterator[Any], wanted: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -248,7 +268,7 @@ def _booted_cpu(raw: Parsed, domain: Domain) -> Cpu:
     else:
         return cpu
     if mode == CpuMode.HOST_MODEL and cpu.mode == CpuMode.CUSTOM:
-        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, features=features)
+        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, vendor=None, features=features)
     return msgspec.structs.replace(cpu, features=features)
 
 
@@ -276,3 +296,14 @@ def others(live: Live, name: str) -> Iterator[tuple[str, Parsed]]:
         text = domain.inactive or domain.active
         if domain.name != name and text:
             yield domain.name, parsed(text)
+
+
+def media(domain: Domain) -> set[str]:
+    """The files in the CD-ROM drives of a domain, as defined or as running."""
+    texts = (text for text in (domain.inactive, domain.active) if text)
+    return {str(drive.media) for text in texts for drive in parsed(text).spec.cdroms if drive.media}
+
+
+def others_media(domains: Mapping[str, Domain], name: str) -> set[str]:
+    """The files in the CD-ROM drives of every other domain of the host."""
+    return {path for domain in domains.values() if domain.name != name for path in media(domain)}
