@@ -8,6 +8,7 @@ import msgspec
 
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.model.document import Document
+from cell_reconciler.model.guest import GuestTarget
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live
 from cell_reconciler.model.node import Overcommit
@@ -22,6 +23,17 @@ def pool_targets(documents: Mapping[Key, Document]) -> dict[str, PoolTarget]:
     from cell_reconciler.kinds.storage_pool.target import target
 
     return {doc.key.name: target(doc) for doc in pools}
+
+
+def guest_targets(documents: Mapping[Key, Document]) -> dict[str, GuestTarget]:
+    """What VMs need beside their XML, by VM; of those that need anything."""
+    vms = [doc for key, doc in documents.items() if key.kind == "VirtualMachine"]
+    some = [doc for doc in vms if doc.spec.cloud_init or doc.spec.graphics.password]
+    if not some:
+        return {}
+    from cell_reconciler.kinds.virtual_machine import passwords, seed
+
+    return {doc.key.name: GuestTarget(seed=seed.target(doc), password=passwords.file_of(doc)) for doc in some}
 
 
 def needs_filters(documents: Mapping[Key, Document]) -> bool:

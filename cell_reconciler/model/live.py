@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from cell_reconciler.model.guest import Password, Seed
 from cell_reconciler.model.host_devices import HostDevices
 from cell_reconciler.model.node import Node
 
@@ -206,6 +207,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     node: Node | None = None  # what the host is; None: not known, and nothing is claimed about it
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
+    seeds: dict[str, Seed] = {}  # by name of the VM
+    passwords: dict[str, Password] = {}  # by name of the VM, of those whose document has one
     nwfilters: tuple[str, ...] | None = None  # names of libvirt's network filters; None: it was not asked
     links: dict[str, Link] = {}  # by name
     routes: tuple[Route, ...] = ()

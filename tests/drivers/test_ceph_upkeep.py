@@ -246,6 +246,7 @@ def test_a_lock_whose_owner_is_silent_for_long(
 
 DIE = """
 import os, signal, sys, rados, rbd
+from cell_reconciler.drivers import Writes
 from cell_reconciler.drivers.ceph_snapshots import ask_owners
 conf, namespace, ours = sys.argv[1:]
 cluster = rados.Rados(rados_id="admin", conffile=conf)
@@ -253,7 +254,7 @@ cluster.connect()
 ioctx = cluster.open_ioctx("rbd")
 ioctx.set_namespace(namespace)
 if int(ours):
-    ask_owners(ioctx, "demo", "demo", f"client.{cluster.get_instance_id()}", rados, rbd, upkeep=True)
+    ask_owners(ioctx, "demo", "demo", f"client.{cluster.get_instance_id()}", Writes(), rados, rbd, upkeep=True)
 image = rbd.Image(ioctx, "demo")
 image.write(b"mine", 0)
 image.flush()

@@ -18,8 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from cell_reconciler.drivers.doors import Doors
+from cell_reconciler.drivers.observe import observe_guests
 from cell_reconciler.errors import CellError, NotHealthy, StepFailed, Unreachable
 from cell_reconciler.kinds.contract import World
+from cell_reconciler.kinds.world import guest_targets
 from cell_reconciler.lab import Lab, needs
 from cell_reconciler.model.change import Change, Verb
 from cell_reconciler.model.document import Document
@@ -44,18 +46,20 @@ class Site:
             lab.exec(["ip", "link", "add", bridge, "type", "bridge"], check=True)
             lab.exec(["ip", "link", "set", bridge, "up"], check=True)
         socket = f"/proc/{lab.info().pid}/root/run/libvirt/libvirt-sock"
-        self.doors = Doors(f"qemu+unix:///system?socket={socket}")
+        self.seeds = lab.share / "seeds"
+        self.doors = Doors(f"qemu+unix:///system?socket={socket}", seeds=str(self.seeds))
 
     def volume(self, name: str) -> str:
         with (self.disks / f"{name}.raw").open("wb") as file:
             file.truncate(64 * 2**20)
         return f"local/{name}"
 
-    def live(self) -> Live:
-        return Live(host="h1", at=datetime.now(UTC), **self.doors.libvirt.observe(), **self.doors.libvirt.glance())
+    def live(self, *docs: Document) -> Live:
+        guests = observe_guests(self.doors, guest_targets({doc.key: doc for doc in docs}))
+        return Live(host="h1", at=datetime.now(UTC), **guests, **self.doors.libvirt.glance())
 
     def world(self, *docs: Document) -> World:
-        return world(self.pool, *docs, live=self.live())
+        return world(self.pool, *docs, live=self.live(*docs))
 
     def plan(self, doc: Document) -> Change:
         return planned(doc, self.world(doc))

@@ -75,6 +75,7 @@ FIELDS = (
     Field("tpm.model", ("tpm-tis", "tpm-crb"), _device("tpm"), kept=False),
     Field("memory.hugepages.pageSize", ("1GiB", "2MiB"), "memoryBacking(/hugepages(/page)?)?", kept=False),
     Field("interfaces[].link", ("down", "up"), r"devices/interface\[[^]]*\]/link"),
+    Field("interfaces[].bridge", ("br-VM.102",), r"devices/interface\[[^]]*\]/source"),
     Field("interfaces[].mtu", (1400, 9000), r"devices/interface\[[^]]*\]/mtu"),
     Field("interfaces[].model", ("e1000e", "virtio"), r"devices/interface\[[^]]*\]/model"),
     Field("interfaces[].queues", (2, 3), r"devices/interface\[[^]]*\]/(driver|model)"),
@@ -85,7 +86,7 @@ FIELDS = (
     Field("interfaces[].bootOrder", (7, 8), r"devices/interface\[[^]]*\]/boot|os/boot", kept=False),
     Field("disks[].cache", ("writethrough", "none"), r"devices/disk\[[^]]*\]/driver"),
     Field("disks[].serial", ("S-1", "S-2"), r"devices/disk\[[^]]*\]/serial"),
-    Field("disks[].iotune.totalIopsSec", (123, 124), r"devices/disk\[[^]]*\]/iotune(/.*)?", kept=False),
+    Field("disks[].iotune.totalIopsSec", (123, 124), r"devices/disk\[[^]]*\]/iotune(/\w+_sec(_max)?)?", kept=False),
     Field(
         "cdroms[].media",
         ("/iso/a.iso", "/iso/b.iso"),
@@ -106,18 +107,23 @@ class Taken:
 
         self.doors = site.doors
         self.connection = libvirt.open(self.doors.libvirt.uri)
-        self.connection.defineXML(re.sub("<name>[^<]*</name>", f"<name>{self.name}</name>", text, count=1))
+        self.text = re.sub("<name>[^<]*</name>", f"<name>{self.name}</name>", text, count=1)
+        self.connection.defineXML(self.text)
         self.connection.defineXML(self.xml())  # some of its own XML it reads otherwise than it meant it, once
 
     def xml(self) -> str:
         """With its passwords."""
         return self.doors.libvirt.dump(self.name)
 
+    def active(self) -> str:
+        """The running instance."""
+        return str(self.connection.lookupByName(self.name).XMLDesc(0))
+
     def live(self) -> Live:
         """The host with this domain alone, and the bridges that it is on."""
         seen = self.doors.libvirt.observe({self.name})
-        sources = xml.parse(seen["domains"][self.name].inactive).findall("devices/interface/source[@bridge]")
-        links = {str(source.get("bridge")): bridge(str(source.get("bridge")), foreign=True) for source in sources}
+        names = {"br-VM", "br-VM.102", *re.findall("bridge=[\"']([^\"']+)", self.text)}
+        links = {name: bridge(name, foreign=True) for name in names}
         return Live(host="h1", links=links, **seen)
 
     def exported(self) -> Export:
@@ -185,7 +191,8 @@ def test_taken_over_changed_and_given_up(brownfield: Site, which: str) -> None:
 
 def _change(taken: Taken, given: dict[str, Any], adopted: str, field: Field, path: str) -> None:
     """Change one field, look, and set it back."""
-    old = value_at(taken.spec(), path)
+    old = value_at(given["spec"], path)
+    old = value_at(plain(taken.spec()), path) if old is None else old
     value = next((value for value in field.values if value != old), None)
     changed = given if value is None else with_value(given, path, value)
     if value is None or not taken.valid(changed):
@@ -221,8 +228,8 @@ def chosen(given: dict[str, Any], which: str) -> list[tuple[Field, str]]:
 
 
 def value_at(spec: Any, path: str) -> Any:
-    """What an observed spec has at ``cpu.mode`` or ``interfaces[lan].link``, as a document says it; None: absent."""
-    value: Any = plain(spec)
+    """What a spec in plain values has at ``cpu.mode`` or ``interfaces[lan].link``; None: absent."""
+    value = spec
     for word in re.split(r"\.|(?=\[)", path):
         if value is None:
             return None
@@ -282,3 +289,76 @@ def different(before: str, after: str) -> list[Entry]:
 def strange(before: str, after: str, where: str) -> list[Entry]:
     """What differs elsewhere."""
     return [entry for entry in different(before, after) if not re.fullmatch(where, entry.path)]
+
+
+# -- in a state of its own -----------------------------------------------------------------------------------------
+
+BUSY = """<domain type='qemu'><name>taken-over</name><memory unit='MiB'>64</memory>
+<os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features><devices>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{disk}'/><target dev='vda'/></disk>
+<interface type='bridge'><mac address='52:54:00:ab:cd:ef'/><source bridge='br-VM'/><model type='virtio'/></interface>
+<graphics type='vnc' passwd='secret12'/></devices></domain>"""
+
+
+@pytest.fixture
+def busy(brownfield: Site) -> Iterator[Taken]:
+    """A domain with a qcow2 disk, off."""
+    disk = brownfield.disks / "busy.qcow2"
+    brownfield.lab.exec(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "16M"], check=True)
+    taken = Taken(brownfield, BUSY.format(disk=disk))
+    yield taken
+    brownfield.doors.libvirt.destroy(Taken.name)
+
+
+def test_taken_over_and_given_up_while_it_runs(brownfield: Site, busy: Taken) -> None:
+    before = busy.xml()
+    brownfield.doors.libvirt.start(Taken.name)
+    pid, active = brownfield.qemu(Taken.name), busy.active()
+    given = busy.exported().documents[busy.key]
+    assert [s.op for s in busy.converge(given).steps] == ["vm.adopt"]
+    assert busy.active() == active, "nothing happens to what runs"
+    moved = with_value(given, "interfaces[net0].bridge", "br-VM.102")
+    assert [s.op for s in busy.converge(moved).steps] == ["vm.redefine", "vm.move-interface"]
+    assert [s.op for s in busy.converge(given).steps] == ["vm.redefine", "vm.move-interface"]
+    assert "secret12" in busy.xml()
+    busy.give_up()
+    assert (busy.xml(), brownfield.qemu(Taken.name)) == (before, pid)
+
+
+def test_a_transient_domain_is_left_out_and_left_alone(busy: Taken) -> None:
+    busy.doors.libvirt.undefine(Taken.name)
+    busy.connection.createXML(busy.text)
+    found = busy.exported()
+    assert busy.key not in found.documents
+    assert "transient" in found.left_out[busy.key]
+    change = busy.plan(document(memory={"guest": "128MiB"}))
+    assert ([r.reason for r in change.refused], change.steps) == (["Transient"], ())
+
+
+@pytest.mark.parametrize("state", ["ManagedSave", "HasSnapshots"])
+def test_a_domain_that_is_kept_somewhere_is_told_and_not_changed(busy: Taken, state: str) -> None:
+    domain = busy.connection.lookupByName(Taken.name)
+    if state == "ManagedSave":
+        domain.create()
+        domain.managedSave()
+    else:
+        domain.snapshotCreateXML("<domainsnapshot><name>one</name></domainsnapshot>")
+    try:
+        before = busy.xml()
+        assert busy.exported().documents[busy.key]["spec"]["memory"] == {"guest": "64MiB"}
+        change = busy.plan(document(memory={"guest": "128MiB"}))
+        assert ([r.reason for r in change.refused], change.steps) == ([state], ())
+        assert busy.xml() == before
+    finally:
+        domain.undefineFlags(libvirt_flags("MANAGED_SAVE", "SNAPSHOTS_METADATA"))
+
+
+def document(**spec: Any) -> dict[str, Any]:
+    metadata = {"name": Taken.name, "annotations": {"cell/adopt": "true"}}
+    return {"apiVersion": "cell/v1", "kind": "VirtualMachine", "metadata": metadata, "spec": spec}
+
+
+def libvirt_flags(*names: str) -> int:
+    import libvirt
+
+    return sum(int(getattr(libvirt, f"VIR_DOMAIN_UNDEFINE_{name}")) for name in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +81,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.interfaces[lan].bootOrder": {"interfaces": [{**LAN, "bootOrder": 2}]},
     "spec.interfaces[lan].sriov": {"interfaces": [{"name": "lan", "sriov": {"address": "0000:00:03.0"}, "vlan": 7}]},
     "spec.serialConsole": {"serialConsole": False},
+    "spec.graphics.port": {"graphics": {"port": 5999}},
     "spec.graphics.listen": {"graphics": {"listen": "127.0.0.2"}},
     "spec.video": {"video": "cirrus"},
     "spec.watchdog": {"watchdog": {"action": "poweroff"}},
@@ -135,6 +137,27 @@ def test_pending_until_a_restart_and_gone_when_it_is_taken_back(fields: Site, pa
     assert path in {field.path for field in change.pending}
     assert all(field.pending for field in change.fields), "nothing but what waits differs"
     assert fields.converge(wanted(fields)) == ["vm.redefine"]
+    assert fields.plan(wanted(fields)).quiet
+    assert fields.qemu("fields") == pid
+
+
+@pytest.mark.parametrize(
+    ("path", "spec", "ops", "back"),
+    [
+        ("cloudInit", {"userData": "#!/bin/sh"}, ["vm.seed", "vm.redefine"], ["vm.redefine", "vm.seed-remove"]),
+        ("graphics.password", "PASSWORD", ["vm.password"], ["vm.password"]),
+    ],
+)
+def test_what_has_steps_of_its_own_waits_as_well(
+    fields: Site, tmp_path: Path, path: str, spec: Any, ops: list[str], back: list[str]
+) -> None:
+    pid = fields.qemu("fields")
+    (tmp_path / "password").write_text("secret")
+    secret = {"graphics": {"password": {"file": str(tmp_path / "password")}}}
+    doc = wanted(fields, **(secret if spec == "PASSWORD" else {path: spec}))
+    assert fields.converge(doc) == ops
+    assert [field.path for field in fields.plan(doc).pending] == [f"spec.{path}"]
+    assert fields.converge(wanted(fields)) == back
     assert fields.plan(wanted(fields)).quiet
     assert fields.qemu("fields") == pid
 

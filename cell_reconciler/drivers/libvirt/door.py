@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from cell_reconciler.drivers import secret_files
 from cell_reconciler.drivers.doors import Writes
-from cell_reconciler.drivers.libvirt import events, facts, failures, secrets
+from cell_reconciler.drivers.libvirt import events, facts, failures, passwords, secrets
 from cell_reconciler.drivers.libvirt import node as nodes
 from cell_reconciler.drivers.libvirt.coming import Coming
 from cell_reconciler.drivers.libvirt.line import Line
 from cell_reconciler.drivers.libvirt.pulse import Pulse
 from cell_reconciler.errors import CellError, StepFailed, Transient
+from cell_reconciler.model.guest import Password
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.node import Cpu, Load, Node
 
@@ -112,16 +114,30 @@ class LibvirtDoor:
         found = self.reads.call(f"read domain {name}", lambda c: facts.domain(c, name), READ, repeat=True)
         return self.pulse.tell(found) if found else None
 
-    def dump(self, name: str) -> str:
-        """The persistent XML with its passwords, to be patched and defined again. Never log or keep it."""
+    def dump(self, name: str, *, running: bool = False) -> str:
+        """The persistent XML (or the instance's) with its passwords, to be patched. Never log or keep it."""
 
         def read(connection: Any) -> str:
             import libvirt
 
-            flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
-            return str(connection.lookupByName(name).XMLDesc(flags))
+            which = 0 if running else libvirt.VIR_DOMAIN_XML_INACTIVE
+            return str(connection.lookupByName(name).XMLDesc(which | libvirt.VIR_DOMAIN_XML_SECURE))
 
         return self.reads.call(f"read domain {name}", read, READ, repeat=True)
+
+    def passwords(self, files: Mapping[str, str]) -> dict[str, Password]:
+        """How the VNC passwords of domains compare with those in files; neither leaves this method."""
+        found: dict[str, Password] = {}
+        wanted: dict[str, str] = {}
+        for name, file in files.items():
+            try:
+                wanted[name] = secret_files.password(file)
+            except StepFailed as error:
+                found[name] = Password(file=file, error=error.message, advice=error.advice)
+        states = self.reads.call("read passwords", lambda c: passwords.states(c, wanted), READ, repeat=True)
+        for name, (defined, running) in states.items():
+            found[name] = Password(file=files[name], defined=defined, running=running)
+        return found
 
     # -- domains -----------------------------------------------------------------------------------------------
 

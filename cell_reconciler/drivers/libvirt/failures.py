@@ -13,6 +13,7 @@ from cell_reconciler.errors import CellError, Refused, StepFailed, Transient, Un
 INTERNAL_ERROR = 1
 NO_SUPPORT = 3
 INVALID_CONN = 6
+OPERATION_DENIED = 29
 SYSTEM_ERROR = 38
 RPC = 39
 NO_DOMAIN = 42

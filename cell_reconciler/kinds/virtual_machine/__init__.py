@@ -73,11 +73,11 @@ class VirtualMachineKind:
         return name in live.domains
 
     def observe(self, name: str, world: World) -> Observed | None:
-        from cell_reconciler.kinds.virtual_machine import differ, observe
+        from cell_reconciler.kinds.virtual_machine import differ, observe, seed
 
         domain = world.live.domains.get(name)
         if domain is None:
-            return None
+            return seed.leftover(name, world)
         doc = world.declared(self.name, name)
         known = differ.known(doc, world) if doc else observe.Known(None, {}, world.pools)
         spec = observe.configured(domain, known) or observe.running(domain, known)
@@ -85,10 +85,10 @@ class VirtualMachineKind:
         return Observed(key=Key(self.name, name), spec=spec, mark=observe.mark_of(domain), refs=refs, detail=domain)
 
     def owned(self, live: Live) -> Iterable[tuple[str, Mark]]:
-        from cell_reconciler.kinds.virtual_machine import observe
+        from cell_reconciler.kinds.virtual_machine import observe, seed
 
         marks = ((name, observe.mark_of(domain)) for name, domain in live.domains.items())
-        return [(name, mark) for name, mark in marks if mark is not None]
+        return [*((name, mark) for name, mark in marks if mark is not None), *seed.owned(live)]
 
     def foreign(self, live: Live) -> Iterable[str]:
         from cell_reconciler.kinds.virtual_machine import observe

@@ -154,7 +154,7 @@ class Start(msgspec.Struct, frozen=True):
         domain = doors.libvirt.domain(self.name)
         if not active(domain):
             self._alone(doors)
-            guard_actions.check(doors, self.name)
+            guard_actions.start(doors, domain)
             with self.admission.entered(doors, domain) if self.admission and domain else nullcontext():
                 doors.libvirt.start(self.name)
         if self._due(doors.libvirt.domain(self.name)):

@@ -15,7 +15,17 @@ import string
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cell_reconciler.kinds.virtual_machine.codec import Attribute, Codec, absent, add, child, drop, host_device, unset
+from cell_reconciler.kinds.virtual_machine.codec import (
+    Attribute,
+    Codec,
+    absent,
+    add,
+    child,
+    drop,
+    host_device,
+    remove,
+    unset,
+)
 from cell_reconciler.model.fields import UnsetType
 from cell_reconciler.model.quantities import Mac
 from cell_reconciler.model.storage import DiskSource
@@ -233,10 +243,17 @@ class Tunes(Codec):
     """Whether a disk's rate is limited at all; the limits are fields of their own."""
 
     def read(self, scope: Element) -> bool:
-        return any((limit.text or "0").strip() not in ("", "0") for limit in scope.findall("iotune/*"))
+        return any((limit.text or "0").strip() not in ("", "0") for limit in self._limits(scope))
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        drop(scope, "iotune")
+        for limit in self._limits(scope):
+            remove(limit)
+        if absent(value):
+            drop(scope, "iotune")
+
+    def _limits(self, scope: Element) -> list[Element]:
+        """What is a field: not the length of a burst, and not a group of disks."""
+        return [limit for limit in scope.findall("iotune/*") if str(limit.tag).endswith(("_sec", "_sec_max"))]
 
 
 def disk_source(disk: Element) -> DiskSource:

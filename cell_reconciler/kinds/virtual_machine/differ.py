@@ -14,7 +14,7 @@ import msgspec
 
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import choice, observe, resolve
+from cell_reconciler.kinds.virtual_machine import choice, observe, passwords, resolve, seed
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
 from cell_reconciler.model.change import FieldChange
 from cell_reconciler.model.document import Document
@@ -52,7 +52,7 @@ class Differences(NamedTuple):
 
 def known(doc: Document, world: World) -> observe.Known:
     """What the document's words mean on this host."""
-    want = resolve.defined(doc, world.documents)
+    want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
     return observe.Known(want, resolve.sources(want, world), world.pools, choice.chosen(doc.key.name, world))
 
 
@@ -65,15 +65,18 @@ def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) 
     want = words.want
     if want is None:
         raise ValueError("a document has a spec")
+    ignored = seed.ignored(doc.ignored, want)
+    named = None if named is None else seed.named(named, want)
 
     def changes(side: VirtualMachineSpec | None) -> Iterable[FieldChange]:
         if side is None or resolve.same(want, side):
             return ()
-        found = compare(want, side, named=named, ignored=doc.ignored)
+        found = compare(want, side, named=named, ignored=ignored)
         return found if not adopted else (c for c in found if not _strangers(c, domain))
 
-    configured = list(changes(have))
+    configured = [*changes(have), *passwords.configured(doc, domain, named, world)]
     running = [msgspec.structs.replace(c, effect=effect(c, want, active)) for c in changes(active)]
+    running += passwords.running(doc, domain, named, world)
     apart = [c for c in (*configured, *running) if c.ignored]
     live = {c.path: c for c in running if not c.ignored and c.effect == Effect.LIVE}
     boot = {c.path: c for c in running if not c.ignored and c.effect not in (Effect.LIVE, Effect.IMMUTABLE)}

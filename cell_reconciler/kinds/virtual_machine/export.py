@@ -18,6 +18,7 @@ from cell_reconciler.kinds.virtual_machine.codec import ports
 from cell_reconciler.kinds.virtual_machine.codec.clock import Offset
 from cell_reconciler.kinds.virtual_machine.codec.consoles import AGENT
 from cell_reconciler.kinds.virtual_machine.spec import Interface, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec.seed import DRIVE
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.live import Domain, Live
 
@@ -116,6 +117,9 @@ def lost(domain: Domain) -> Iterator[str]:
     for nic in raw.spec.interfaces:
         if not _declarable(nic):
             yield f"interface {nic.name} ({nic.bridge}) cannot be declared: it is on no Linux bridge"
+    for drive in raw.spec.cdroms:
+        if drive.name == DRIVE:
+            yield f"drive {DRIVE} stays with the data that it has; to change that, declare cloudInit in its stead"
     yield from _unknown(root)
 
 

@@ -45,12 +45,8 @@ def objections(
     live: Live,
     documents: Documents,
     only: Collection[str] | None = None,
-    disks: Mapping[str, str] = {},
 ) -> Iterator[Refusal]:
-    """Why the VM may not have what its spec asks for; ``only``: of the devices of these names.
-
-    ``disks``: by name, the paths of the block devices that it gets as disks.
-    """
+    """Why the VM may not have what its spec asks for; ``only``: of the devices of these names."""
     given = functions(spec, chosen)
     mine = set(given.values())
     for name, address in given.items():
@@ -59,9 +55,6 @@ def objections(
     for device in spec.host_devices:
         if only is None or device.name in only:
             yield from _about(device.name, _of_device(device, vm, live))
-    for name, path in disks.items():
-        if only is None or name in only:
-            yield from _about(name, of_disk(path, vm, live))
 
 
 def _about(name: str, found: Iterator[Refusal]) -> Iterator[Refusal]:
@@ -161,16 +154,6 @@ def address_of(nic: str, live: Live) -> str | None:
 
 
 # -- block devices ---------------------------------------------------------------------------------------------
-
-
-def of_disk(path: str, vm: str, live: Live) -> Iterator[Refusal]:
-    """Why a block device of the host may not be given to the VM as a disk."""
-    block = (live.devices or HostDevices()).block_at(path)
-    if block is None:
-        advice = "ls -l /dev/disk/by-id shows what is there"
-        yield Refusal(reason="HostDeviceMissing", message=f"there is no block device {path}", advice=advice)
-        return
-    yield from _of_block(block, path if path.endswith(f"/{block.label}") else f"{path} ({block.label})", vm, live)
 
 
 def _of_block(block: BlockDevice, what: str, vm: str, live: Live) -> Iterator[Refusal]:

@@ -136,7 +136,11 @@ class ChangeMedia(_Live, frozen=True):
     def do(self, doors: Any) -> None:
         element = self.device(doors, self.target)
         devices.write_media(element, self.media)
-        doors.libvirt.update_device(self.name, xml.text(element))
+        try:
+            doors.libvirt.update_device(self.name, xml.text(element))
+        except StepFailed as error:
+            advice = "does the guest have the old one mounted, which locks the tray? It is tried again"
+            raise StepFailed(error.message, advice) from error
 
 
 class Throttle(_Live, frozen=True):
@@ -185,7 +189,7 @@ class Plug(_Live, frozen=True):
                     f"{target.place}/{image} is not plugged into VM {self.name}: it is open at {', '.join(users)}",
                     "stop that user first. If that client died, its watch ends after 30 s",
                 )
-        guard_actions.check(doors, self.name, self.device_name)
+        guard_actions.plug(doors, domain, self.device_name)
         self._controller(doors, domain, element)
         doors.libvirt.attach_device(self.name, xml.text(element))
 

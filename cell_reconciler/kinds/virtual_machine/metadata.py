@@ -11,7 +11,8 @@ has not been started yet; the note goes with the first start, so that a crash be
 good, and a guest's own shutdown is left alone. ``stop`` and ``force`` are shutdownTimeout and forceStop as of the
 last definition: a VM whose document is gone is stopped as its document said. ``named``: devices of an adopted domain
 that had no alias before we gave them one, which goes again with the mark. ``ports`` is ``hotplugPorts`` as the
-definition was given it, and in the active XML as the instance was started with it.
+definition was given it, and in the active XML as the instance was started with it. ``password="set"``: we gave the
+console a password, which libvirt hides.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Note(NamedTuple):
     start_due: bool = False
     stop: Duration = Duration(120)
     force: bool = False
+    password: bool = False
     named: tuple[str, ...] = ()
     ports: int | None = None
 
@@ -51,6 +53,7 @@ def read(domain: Element) -> Note:
         start_due=element.get("start") == "due",
         stop=_duration(element.get("stop") or ""),
         force=element.get("force") == "yes",
+        password=element.get("password") == "set",
         named=tuple((element.get("named") or "").split()),
         ports=int(ports) if (ports := element.get("ports") or "").isdecimal() else None,
     )
@@ -77,6 +80,8 @@ def write(domain: Element, note: Note) -> None:
     element.set("stop", note.stop.to_text())
     if note.force:
         element.set("force", "yes")
+    if note.password:
+        element.set("password", "set")
     if note.named:
         element.set("named", " ".join(sorted(note.named)))
     if note.ports is not None:

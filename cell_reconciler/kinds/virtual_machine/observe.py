@@ -178,9 +178,20 @@ def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
     machine = spec.machine
     if want and want.machine.type in ("q35", "pc") and machine_family(machine.type) == want.machine.type:
         machine = Machine(type=want.machine.type)
-    return msgspec.structs.replace(
+    spec = msgspec.structs.replace(
         spec, disks=disks, cdroms=cdroms, interfaces=nics, host_devices=handed, machine=machine
     )
+    return spec if want is None else _elsewhere(spec, want)
+
+
+def _elsewhere(spec: VirtualMachineSpec, want: VirtualMachineSpec) -> VirtualMachineSpec:
+    """With what no XML shows taken for what the document says: ``seed`` and ``passwords`` compare it."""
+    if want.cloud_init:
+        spec = msgspec.structs.replace(spec, cloud_init=want.cloud_init)
+    if want.graphics.password:
+        graphics = msgspec.structs.replace(spec.graphics, password=want.graphics.password)
+        spec = msgspec.structs.replace(spec, graphics=graphics)
+    return spec
 
 
 def _ordered(items: Iterator[Any], wanted: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -285,3 +296,14 @@ def others(live: Live, name: str) -> Iterator[tuple[str, Parsed]]:
         text = domain.inactive or domain.active
         if domain.name != name and text:
             yield domain.name, parsed(text)
+
+
+def media(domain: Domain) -> set[str]:
+    """The files in the CD-ROM drives of a domain, as defined or as running."""
+    texts = (text for text in (domain.inactive, domain.active) if text)
+    return {str(drive.media) for text in texts for drive in parsed(text).spec.cdroms if drive.media}
+
+
+def others_media(domains: Mapping[str, Domain], name: str) -> set[str]:
+    """The files in the CD-ROM drives of every other domain of the host."""
+    return {path for domain in domains.values() if domain.name != name for path in media(domain)}

@@ -17,10 +17,12 @@ from cell_reconciler.kinds.virtual_machine import (
     guest_os,
     live,
     observe,
+    passwords,
     plan_devices,
     plan_power,
     power,
     resolve,
+    seed,
     taps,
     update,
 )
@@ -39,13 +41,14 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
     if want is None:
         if have is None:
             raise ValueError("neither declared nor there: nothing to plan")
-        return _remove(have)
+        return _remove(have, world)
     if have is None:
         change = _create(want, world)
     elif have.mark is None and not want.adopts:
         change = _foreign(want)
     else:
         change = _update(want, have, world)
+        change = msgspec.structs.replace(change, fields=tuple(seed.said(change.fields, want, world)))
     return msgspec.structs.replace(change, position=want.position, derived_from=want.derived_from)
 
 
@@ -53,7 +56,7 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 
 
 def _create(doc: Document, world: World) -> Change:
-    want = resolve.defined(doc, world.documents)
+    want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
     name, sources = doc.key.name, resolve.sources(want, world)
     starts = power.starts_when_created(want.run_strategy)
     refused = (
@@ -63,6 +66,8 @@ def _create(doc: Document, world: World) -> Change:
         *plan_devices.refusals(name, want, world, starts=starts),
         *plan_power.beyond(want, world),
         *(plan_power.stuck(doc, want, world) if starts else ()),
+        *seed.refusal(doc, world.live),
+        *passwords.refusal(doc, world.live),
     )
     if refused:
         return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
@@ -75,12 +80,16 @@ def _create(doc: Document, world: World) -> Change:
         start_due=want.run_strategy in power.RUNS_ONCE,
         chosen=dict(choice.chosen(name, world)),
     )
-    steps = [Step(key=doc.key, op="vm.define", text=f"define VM {name}", action=define)]
+    steps = [*seed.making(doc, want, world.live, (seed.DRIVE_PATH,))]
+    steps.append(Step(key=doc.key, op="vm.define", text=f"define VM {name}", action=define))
+    if passwords.file_of(doc):
+        steps.append(passwords.keeping(doc, define.mark))  # before anybody may start it
     if want.autostart:
         steps.append(plan_power.autostart(doc.key, True))
     if starts:
         steps.append(plan_power.start(doc, want, world))
         steps += _ports(doc, None, world)
+    steps += seed.sweeping(doc.key, want, world.live, lets_go=True)
     return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps), notes=guest_os.told(doc.spec))
 
 
@@ -96,9 +105,11 @@ def _named(doc: Document) -> tuple[FieldChange, ...]:
     )
 
 
-def _remove(have: Observed) -> Change:
+def _remove(have: Observed, world: World) -> Change:
     key, domain = have.key, have.detail
     name = key.name
+    if domain is None:
+        return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=tuple(seed.removing(name, world.live)))
     refused = _left_alone(domain) or _busy(domain)
     if refused:
         return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, refused=refused)
@@ -118,7 +129,8 @@ def _remove(have: Observed) -> Change:
         action=actions.Undefine(name),
         deletes=True,
     )
-    return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=(*steps, undefine))
+    images = seed.removing(name, world.live)  # before the definition, without which nobody would look for them
+    return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=(*steps, *images, undefine))
 
 
 def _foreign(doc: Document) -> Change:
@@ -144,8 +156,9 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     mark = _mark(doc, have)
     reboot = update.reboot_action(doc, have.mark, domain, found.want, pending=bool(found.boot))
     settled = not found.any and not loose and not ports and act == power.Power.LEAVE and reboot is None
+    settled = settled and not seed.untidy(doc, found.want, world.live) and not any(passwords.refusal(doc, world.live))
     if have.mark and have.mark.flags == mark.flags and settled and not (alone and _held(doc, have)):
-        return Change(key=key, verb=Verb.NONE)
+        return Change(key=key, verb=Verb.NONE, notes=_unknown(doc, world))
     want, sources = found.want, resolve.sources(found.want, world)
     restarts = bool(found.boot)  # what differs in the definition alone is right in the instance that runs
     allowed = restarts and update.due(want, world.live.at)
@@ -166,7 +179,9 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     steps: list[Step] = []
     if not refused:
         chosen = dict(choice.chosen(key.name, world))
+        steps += seed.making(doc, want, world.live, found.define)
         steps += _defining(key, found, sources, chosen, mark, have, remark=bool(ports))
+        steps += [passwords.keeping(doc, mark)] if passwords.PATH in found.define else []
         steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
         if reboot is not None and not allowed and act == power.Power.LEAVE:
@@ -178,7 +193,10 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         does = power.Power.LEAVE if stuck and wakes else act
         steps += plan_power.steps(doc, want, does, world, restart=allowed)
         steps += _ports(doc, have.mark, world) if starts and act != power.Power.STOP else ()
-    refused = (*refused, *stuck)
+        lets_go = allowed or act == power.Power.STOP or seed.replaced(found.live)
+        steps += seed.sweeping(key, want, world.live, lets_go=lets_go)
+    # A file that cannot be read holds up nothing else.
+    refused += (*stuck, *seed.refusal(doc, world.live), *passwords.refusal(doc, world.live))
     different = bool(steps or refused or any(not field.ignored for field in fields))
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if different else Verb.NONE
     if alone and (steps or act != power.Power.LEAVE or _held(doc, have)):
@@ -188,15 +206,11 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         # It may go on as it is, and start as it is: what waits is the change.
         refused, steps = (*refused, *busy), [step for step in steps if step.op == "vm.start" and not step.restart]
     # The digest is that of what was defined last: what differs from the same spec was changed by somebody else.
-    differs = bool(found.define or found.live or loose or ports) or (
+    fresh = seed.other_data(found.define, key.name, world.live) | {passwords.PATH}
+    differs = bool((found.define.keys() | found.live.keys()) - fresh or loose or ports) or (
         act == power.Power.START and want.run_strategy == RunStrategy.ALWAYS
     )
     drift = differs and have.mark is not None and have.mark.digest == mark.digest
-    waiting = [f.path for f in fields if f.pending]
-    told = update.told(doc, have.mark, want, world.live.at) if waiting else ""
-    notes = [f"takes effect at the next start: {', '.join(waiting)} ({told})"] if waiting else []
-    if any(path.startswith(("spec.clock", "spec.features")) for path in (*found.define, *found.boot)):
-        notes += guest_os.told(doc.spec)
     return Change(
         key=key,
         verb=verb,
@@ -204,9 +218,25 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         fields=fields,
         steps=tuple(steps),
         refused=refused,
-        notes=tuple(notes),
-        again=update.opens(want, world.live.at) if waiting else None,
+        notes=tuple(_notes(doc, have, found, fields, world)),
+        again=update.opens(want, world.live.at) if any(f.pending for f in fields) else None,
     )
+
+
+def _notes(
+    doc: Document, have: Observed, found: differ.Differences, fields: tuple[FieldChange, ...], world: World
+) -> Iterable[str]:
+    if waiting := [field.path for field in fields if field.pending]:
+        told = update.told(doc, have.mark, found.want, world.live.at)
+        yield f"takes effect at the next start: {', '.join(waiting)} ({told})"
+    yield from _unknown(doc, world)
+    if any(path.startswith(("spec.clock", "spec.features")) for path in (*found.define, *found.boot)):
+        yield from guest_os.told(doc.spec)
+
+
+def _unknown(doc: Document, world: World) -> tuple[str, ...]:
+    """What is secret, and could not be compared."""
+    return (*seed.notes(doc, world.live), *passwords.notes(doc, world.live))
 
 
 def _mark(doc: Document, have: Observed) -> Mark:
@@ -245,15 +275,14 @@ def _defining(
     remark: bool,
 ) -> Iterable[Step]:
     """``remark``: something is done that stands in no XML; the mark tells later which spec it was done for."""
-    paths = frozenset(found.define) - {"spec.autostart"}
+    paths = frozenset(found.define) - {"spec.autostart", passwords.PATH}
     if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
         redefine = actions.Redefine(
             name=key.name, spec=found.want, sources=sources, chosen=chosen, mark=mark, paths=paths
         )
         adopt = have.mark is None
-        text = (
-            f"take over VM {key.name}" if adopt else f"define VM {key.name}: {', '.join(sorted(paths)) or 'its mark'}"
-        )
+        said = ", ".join(sorted(set(map(seed.spoken, paths)))) or "its mark"
+        text = f"take over VM {key.name}" if adopt else f"define VM {key.name}: {said}"
         yield Step(key=key, op="vm.adopt" if adopt else "vm.redefine", text=text, action=redefine)
     if "spec.autostart" in found.define:
         yield plan_power.autostart(key, found.want.autostart)

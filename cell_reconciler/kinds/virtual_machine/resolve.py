@@ -18,6 +18,7 @@ from cell_reconciler.kinds.virtual_machine.spec import (
     Graphics,
     GraphicsType,
     Interface,
+    Machine,
     VideoModel,
     VirtualMachineSpec,
 )
@@ -91,8 +92,8 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
     cpu = spec.cpu
     if cpu.max_sockets is UNSET:
         cpu = msgspec.structs.replace(cpu, max_sockets=cpu.sockets)
-    tray = CdromBus.SATA if machine_family(spec.machine.type) == "q35" else CdromBus.IDE
-    cdroms = tuple(msgspec.structs.replace(c, bus=tray) if c.bus is UNSET else c for c in spec.cdroms)
+    bus = tray(spec.machine)
+    cdroms = tuple(msgspec.structs.replace(c, bus=bus) if c.bus is UNSET else c for c in spec.cdroms)
     spec = guest_os.filled(spec)
     spare: Any = spec.hotplug_ports
     if spare is UNSET and machine_family(spec.machine.type) == "q35":
@@ -108,6 +109,11 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
         cdroms=cdroms,
     )
     return _settled(full)  # type: ignore[no-any-return] # the type of what it is given
+
+
+def tray(machine: Machine) -> CdromBus:
+    """The bus of a CD-ROM drive whose document names none."""
+    return CdromBus.SATA if machine_family(machine.type) == "q35" else CdromBus.IDE
 
 
 def _interface(vm: str, nic: Interface) -> Interface:
@@ -133,10 +139,11 @@ def _settled(value: Any) -> Any:
 def digest(spec: VirtualMachineSpec) -> str:
     """Digest of what a document says of the host: policies may change without any writing.
 
-    Of the document, not of what a guest OS or a name fills in: another table of defaults changes no digest.
+    Of the document, not of what a guest OS or a name fills in: another table of defaults changes no digest. Anybody who
+    may list domains can read it, so that the data for cloud-init is not part of it.
     """
     others = {name: value for name, value in policies().items() if name != "guest_os"}  # which gives defaults
-    return spec_digest(msgspec.structs.replace(spec, **others))
+    return spec_digest(msgspec.structs.replace(spec, **others, cloud_init=UNSET))
 
 
 @cache

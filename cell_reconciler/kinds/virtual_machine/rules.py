@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.links import ports
+from cell_reconciler.kinds.secret import check_secret
 from cell_reconciler.kinds.virtual_machine import (
     baseline,
     devices,
@@ -19,9 +20,10 @@ from cell_reconciler.kinds.virtual_machine import (
     rules_guest,
     rules_host_devices,
     rules_running,
+    rules_seed,
 )
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
-from cell_reconciler.kinds.virtual_machine.spec import CpuMode, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec import CpuMode, GraphicsType, VirtualMachineSpec
 from cell_reconciler.model import vlans
 from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
@@ -51,6 +53,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     yield from _unique_names(spec)
     yield from _boot_order(spec)
     yield from rules_devices.check(spec, documents)
+    yield from rules_seed.check(spec)
     yield from rules_host_devices.check(spec)
     yield from rules_guest.check(doc, documents)
     yield from _bridges(spec, documents)
@@ -172,6 +175,12 @@ def _console(spec: VirtualMachineSpec) -> Iterator[Problem]:
         yield Problem(
             pointer="/spec/graphics/listen", rule="vm-listen", message=f"{spec.graphics.listen!r} is no IP address"
         )
+    if spec.graphics.password is not UNSET:
+        yield from check_secret(spec.graphics.password, "/spec/graphics/password")
+    for field in ("port", "password"):
+        if spec.graphics.type == GraphicsType.NONE and getattr(spec.graphics, field) is not UNSET:
+            message = f"{field} says nothing with type none"
+            yield Problem(pointer=f"/spec/graphics/{field}", rule="vm-graphics", message=message)
 
 
 # -- unique over all documents -----------------------------------------------------------------------------------
@@ -195,6 +204,8 @@ def _claims(doc: Document) -> Iterator[_Claim]:
         yield _Claim(f"vsock CID {spec.vsock.cid}", "vm-vsock-cid", "/spec/vsock/cid")
     for index, nic in enumerate(spec.interfaces):
         yield _Claim(f"MAC {nic.mac}", "vm-mac-unique", f"/spec/interfaces/{index}/mac")
+    if spec.graphics.port is not None:
+        yield _Claim(f"VNC port {spec.graphics.port}", "vm-port-unique", "/spec/graphics/port")
     for index, disk in enumerate(spec.disks):
         yield _Claim(f"volume {disk.volume}", "vm-volume-unique", f"/spec/disks/{index}/volume")
     for what, pointer in rules_host_devices.claims(spec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.virtual_machine import differ, power, taps, update
+from cell_reconciler.kinds.virtual_machine import differ, power, seed, taps, update
 from cell_reconciler.kinds.virtual_machine.spec import RunStrategy
 from cell_reconciler.model.condition import Condition, Truth
 from cell_reconciler.model.document import Document
@@ -49,5 +49,5 @@ def conditions(doc: Document, have: Observed | None, world: World) -> Iterator[C
             type="RestartRequired",
             status=Truth.TRUE,
             reason="Pending",
-            message=f"takes effect at the next start: {', '.join(pending)} ({when})",
+            message=f"takes effect at the next start: {', '.join(map(seed.spoken, pending))} ({when})",
         )

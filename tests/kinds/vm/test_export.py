@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from cell_reconciler.cli.exported import Export, export, notes
-from cell_reconciler.kinds.virtual_machine import codec, xml
+from cell_reconciler.kinds.virtual_machine import actions, codec, observe, xml
 from cell_reconciler.load import Specs
 from cell_reconciler.model.change import Plan, Verb
 from cell_reconciler.model.document import Document
@@ -65,6 +65,39 @@ def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> Non
         assert word in said
     (change,) = (c for c in planned(found, around).changes if c.key == key)
     assert (change.verb, change.fields, [s.op for s in change.steps]) == (Verb.ADOPT, (), ["vm.adopt"])
+
+
+HANDED = """
+<hostdev mode='subsystem' type='pci' managed='yes'><driver name='vfio'/><source>
+  <address domain='0x0000' bus='0x3b' slot='0x00' function='0x1'/></source></hostdev>
+<hostdev mode='subsystem' type='usb' managed='yes'><source>
+  <vendor id='0x0529'/><product id='0x0001'/></source></hostdev>
+<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'><source>
+  <address uuid='4b20d080-1b54-4048-85b3-a6a62d165c01'/></source></hostdev>
+<interface type='hostdev' managed='yes'><mac address='52:54:00:aa:bb:09'/>
+  <source><address type='pci' domain='0x0000' bus='0x18' slot='0x02' function='0x0'/></source>
+  <vlan><tag id='7'/></vlan></interface>
+</devices>"""
+
+
+def test_devices_of_the_host_are_written_down_and_taken_over_as_they_are() -> None:
+    around = live("old", OLD.replace("</devices>", HANDED))
+    found = export(("VirtualMachine",), around)
+    ((key, document),) = found.documents.items()
+    assert document["spec"]["hostDevices"] == [
+        {"name": "host0", "pci": {"address": "0000:3b:00.1"}},
+        {"name": "host1", "usb": {"id": "0529:0001"}},
+        {"name": "host2", "mdev": {"uuid": "4b20d080-1b54-4048-85b3-a6a62d165c01"}},
+    ]
+    function = {"name": "net2", "sriov": {"address": "0000:18:02.0"}, "vlan": 7, "mac": "52:54:00:aa:bb:09"}
+    assert document["spec"]["interfaces"][2] == function
+    (change,) = (c for c in planned(found, around).changes if c.key == key)
+    assert (change.verb, change.fields, [s.op for s in change.steps]) == (Verb.ADOPT, (), ["vm.adopt"])
+    (adopt,) = change.steps
+    root = xml.parse(OLD.replace("</devices>", HANDED))
+    assert isinstance(adopt.action, actions.Redefine)
+    names = observe.names_of(observe.parse(root), adopt.action.known)
+    assert set(names.values()) >= {"host0", "host1", "host2", "net2"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cell_reconciler.kinds.virtual_machine import choice, guard, hugepages, resolve, xml
+from cell_reconciler.kinds.virtual_machine import choice, hugepages, resolve, xml
 from cell_reconciler.model.change import Change
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.host_devices import (
@@ -204,13 +204,6 @@ def test_a_controller_is_not_given_when_another_domain_has_a_disk_on_it() -> Non
     assert found == {
         "Conflict": f"dev: {HBA} has the disk sdc, and domain other has /dev/disk/by-id/scsi-sdc as a disk"
     }
-
-
-def test_a_single_disk_is_judged_by_its_own_chain() -> None:
-    assert [r.reason for r in guard.of_disk("/dev/disk/by-id/scsi-sda", "scvm", live())] == ["HostDiskInUse"]
-    assert [r.reason for r in guard.of_disk("/dev/sda2", "scvm", live())] == ["HostDiskInUse"]
-    assert [r.reason for r in guard.of_disk("/dev/nothing", "scvm", live())] == ["HostDeviceMissing"]
-    assert not list(guard.of_disk("/dev/disk/by-id/scsi-sdb", "scvm", live()))
 
 
 # -- which of several ----------------------------------------------------------------------------------------------

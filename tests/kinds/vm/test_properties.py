@@ -8,14 +8,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cell_reconciler.kinds.compare import compare
-from cell_reconciler.kinds.virtual_machine import observe, patch, resolve, xml
+from cell_reconciler.kinds.virtual_machine import differ, observe, patch, xml
 from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
-from cell_reconciler.model.live import Domain
+from cell_reconciler.model.live import Domain, Live
 from cell_reconciler.model.mark import Mark
-from tests.kinds.vm.make import VM, pool, vm, world
+from tests.kinds.vm.make import VM, pool, settled, vm, world
 from tests.kinds.vm.schema import domain_schema, rendered
 
 POOL = pool("local", "/var/lib/libvirt/images/cell")
@@ -95,6 +95,20 @@ _function = st.fixed_dictionaries(
     {"sriov": st.fixed_dictionaries({"address": _address})},
     optional={"vlan": st.integers(1, 4094), "bootOrder": st.integers(401, 500)},
 )
+_secret = st.sampled_from([{"file": "/root/secret"}, {"credential": "secret"}])
+_graphics = st.one_of(
+    st.just({"type": "none"}),
+    _optional(listen=st.just("0.0.0.0"), port=st.integers(5900, 65535), password=_secret),
+)
+_cloud_init = st.one_of(
+    _optional(
+        userData=_printable,
+        networkDataFrom=_secret,
+        instanceId=st.just("i-1"),
+        metaData=st.dictionaries(_names, st.one_of(_printable, st.integers(), st.lists(_printable, max_size=2))),
+    ),
+    _optional(userDataFrom=_secret, networkData=_printable),
+)
 _cdrom = _optional(bus=st.sampled_from(["sata", "ide", "scsi"]), media=st.just("/iso/any.iso"))
 
 _clock = _optional(
@@ -141,7 +155,8 @@ def specs(draw: st.DrawFn) -> Document:
             cpu=_cpu,
             machine=st.sampled_from([{"type": "q35"}, {"type": "pc"}, {"type": "pc-q35-7.2"}]),
             boot=_optional(initrd=st.just("/i"), cmdline=st.just("a=b c")).map(lambda b: {"kernel": "/k", **b}),
-            graphics=st.sampled_from([{"type": "none"}, {"type": "vnc", "listen": "0.0.0.0"}]),
+            graphics=_graphics,
+            cloudInit=_cloud_init,
             serialConsole=st.booleans(),
             guestAgent=st.booleans(),
             rng=st.booleans(),
@@ -175,12 +190,11 @@ def specs(draw: st.DrawFn) -> Document:
 
 
 def _tree(doc: Document) -> Any:
-    return rendered(VM.plan(doc, None, world(POOL, doc)))
+    return rendered(VM.plan(doc, None, world(POOL, doc, live=settled(doc, Live(host="h1")))))
 
 
 def _known(doc: Document) -> observe.Known:
-    around = world(POOL, doc)
-    return observe.Known(resolve.effective(doc), resolve.sources(doc.spec, around), around.pools)
+    return differ.known(doc, world(POOL, doc, live=settled(doc, Live(host="h1"))))
 
 
 @given(specs())
@@ -194,8 +208,7 @@ def test_a_valid_spec_renders_to_valid_xml_that_reads_as_itself(doc: Document) -
 def test_what_is_defined_as_declared_needs_nothing(doc: Document) -> None:
     text = xml.text(_tree(doc))
     domain = Domain(uuid="", name="any", state="shutoff", inactive=text, active=None)
-    live = world(POOL, doc).live
-    around = world(POOL, doc, live=type(live)(host="h1", domains={"any": domain}))
+    around = world(POOL, doc, live=settled(doc, Live(host="h1", domains={"any": domain})))
     have = VM.observe("any", around)
     assert have is not None
     change = VM.plan(doc, have, around)
@@ -205,7 +218,9 @@ def test_what_is_defined_as_declared_needs_nothing(doc: Document) -> None:
 
 @given(specs(), specs())
 def test_patching_one_spec_into_another_gives_the_other(before: Document, after: Document) -> None:
-    root, known, want = _tree(before), _known(after), resolve.effective(after)
+    root, known = _tree(before), _known(after)
+    want = known.want
+    assert want is not None
     stranger = root.makeelement("stranger", {"keep": "me"})
     root.find("devices").append(stranger)
     changes = compare(want, observe.in_words_of(observe.parse(root), known))

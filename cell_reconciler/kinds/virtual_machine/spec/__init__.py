@@ -18,6 +18,7 @@ from cell_reconciler.kinds.virtual_machine import codec, devices
 from cell_reconciler.kinds.virtual_machine.codec import board as boards  # its name here is that of a part of spec
 from cell_reconciler.kinds.virtual_machine.codec import consoles, ports
 from cell_reconciler.kinds.virtual_machine.codec import firmware as firmwares
+from cell_reconciler.kinds.virtual_machine.codec.elsewhere import Elsewhere
 from cell_reconciler.kinds.virtual_machine.spec.board import Boot, Firmware, Machine, Memory, Tpm, Watchdog
 from cell_reconciler.kinds.virtual_machine.spec.clock import Clock
 from cell_reconciler.kinds.virtual_machine.spec.console import Graphics, GraphicsType, VideoModel
@@ -26,6 +27,7 @@ from cell_reconciler.kinds.virtual_machine.spec.disk import Cdrom, Disk, DiskBus
 from cell_reconciler.kinds.virtual_machine.spec.features import Features
 from cell_reconciler.kinds.virtual_machine.spec.host_device import HostDevice
 from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
+from cell_reconciler.kinds.virtual_machine.spec.seed import CloudInit
 from cell_reconciler.kinds.virtual_machine.spec.update import Restart, UpdatePolicy, Window
 from cell_reconciler.kinds.virtual_machine.spec.vsock import Vsock
 from cell_reconciler.model.fields import UNSET, Effect, UnsetType, doc
@@ -109,6 +111,18 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
     cdroms: Annotated[
         tuple[Cdrom, ...], doc("CD-ROM drives, by name.", Effect.RESTART, max_length=8, xml=devices.Cdroms())
     ] = ()
+    cloud_init: (
+        Annotated[
+            CloudInit,
+            doc(
+                "Data for cloud-init, in a CD-ROM drive named `cloud-init`. Absent: none. The drive itself comes and "
+                "goes with a restart; other data is put into it at once.",
+                Effect.LIVE,
+                xml=Elsewhere(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     io_threads: Annotated[
         int,
         doc(
@@ -237,6 +251,7 @@ __all__ = [
     "Boot",
     "Cdrom",
     "Clock",
+    "CloudInit",
     "Cpu",
     "CpuMode",
     "Disk",
