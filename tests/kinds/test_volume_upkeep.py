@@ -254,6 +254,16 @@ def test_one_that_fails_is_a_condition_and_the_volume_stays_ready() -> None:
     assert done[want.key].condition("SnapshotFailed") is None
 
 
+def test_what_was_done_by_schedule_does_not_fill_the_history() -> None:
+    from cell_reconciler.converge.report import noteworthy
+
+    change = plan(scheduled(size="2GiB"), noted(scheduled(), named(10)))
+    made = Plan(host="h1", changes=(change,), steps=change.steps, edges=((),) * len(change.steps))
+    for result, told in ((Result.DONE, 2), (Result.FAILED, 3)):
+        outcomes = [Outcome(step=n, key=change.key, op=s.op, result=result) for n, s in enumerate(change.steps)]
+        assert len(noteworthy(made, outcomes)) == told
+
+
 def test_a_saved_plan_does_not_go_stale_by_a_snapshot() -> None:
     want = scheduled()
     one, two = (world(want, images=(noted(want, named(*hours)),)).live for hours in ((10,), (10, 11)))
