@@ -41,10 +41,11 @@ def open_pool(target: PoolTarget, writes: Writes) -> CephDoor:
 class CephDoor:
     """See ``drivers.pools.PoolDoor``."""
 
-    def __init__(self, target: PoolTarget, writes: Writes) -> None:
+    def __init__(self, target: PoolTarget, writes: Writes, key: Callable[[], str] | None = None) -> None:
+        """``key``: gives the cephx key, where it is not in the target's file."""
         self._target = target
         self._writes = writes
-        self._cluster = Cluster(target)
+        self._cluster = Cluster(target, key)
         self._creating: dict[str, threading.Lock] = {}  # by volume: a host has one temporary name for it
 
     def secret(self) -> bytes:
@@ -305,13 +306,12 @@ class CephDoor:
             with self._ioctx(handle) as ioctx:
                 if ioctx is None:
                     raise self._missing()
-                me = f"client.{handle.get_instance_id()}"
+                me, place = f"client.{handle.get_instance_id()}", self._path(name)
                 try:
-                    ceph_snapshots.ask_owners(ioctx, name, self._path(name), me, rados, rbd, upkeep=upkeep)
+                    ceph_snapshots.ask_owners(ioctx, name, place, me, self._writes, rados, rbd, upkeep=upkeep)
                     image = rbd.Image(ioctx, name)
                 except rbd.ImageNotFound as error:
-                    missing = f"image {self._path(name)} does not exist"
-                    raise StepFailed(missing, "the next run makes it again") from error
+                    raise StepFailed(f"image {place} does not exist", "the next run makes it again") from error
                 with image:
                     work(image, ioctx, rbd)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 
+from cell_reconciler.kinds import kind
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.guest import GuestTarget
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live
+from cell_reconciler.model.node import Overcommit
 from cell_reconciler.model.storage import PoolTarget
 
 
@@ -19,9 +22,8 @@ def pool_targets(documents: Mapping[Key, Document]) -> dict[str, PoolTarget]:
     pools = [doc for key, doc in documents.items() if key.kind == "StoragePool"]
     if not pools:
         return {}
-    from cell_reconciler.kinds.storage_pool.target import target
-
-    return {doc.key.name: target(doc) for doc in pools}
+    of: Any = kind("StoragePool")  # no kind but this one has targets
+    return {doc.key.name: of.target(doc) for doc in pools}
 
 
 def guest_targets(documents: Mapping[Key, Document]) -> dict[str, GuestTarget]:
@@ -56,6 +58,15 @@ def domain_type(documents: Mapping[Key, Document], host: str) -> str:
     return str(doc.spec.domain_type.value) if doc else "kvm"
 
 
+def overcommit(documents: Mapping[Key, Document], host: str) -> Overcommit:
+    """How much more than it has this host may promise, as its Host document says; nothing more without one."""
+    doc = documents.get(Key("Host", host))
+    if doc is None:
+        return Overcommit()
+    said = doc.spec.overcommit
+    return Overcommit(cpu=said.cpu, memory=said.memory, disk=said.disk)
+
+
 def build(host: str, documents: Mapping[Key, Document], live: Live) -> World:
     """One World for one observation."""
     return World(
@@ -64,6 +75,7 @@ def build(host: str, documents: Mapping[Key, Document], live: Live) -> World:
         documents=documents,
         live=live,
         pools=pool_targets(documents),
+        overcommit=overcommit(documents, host),
     )
 
 

@@ -28,6 +28,8 @@ BASE: dict[str, Any] = {
     "shutdownTimeout": "1s",
     "forceStop": True,
 }
+LUN: dict[str, Any] = {"name": "data", "bus": "scsi", "device": "lun", "source": {"block": {"path": "/dev/vg0/data"}}}
+NFS: dict[str, Any] = {"name": "data", "bus": "scsi", "source": {"file": {"path": "/mnt/nfs/data.raw"}}}
 HYPERV: dict[str, dict[str, Any]] = {
     "relaxed": {"relaxed": True},
     "vapic": {"vapic": True},
@@ -51,6 +53,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.cpu.threads": {"cpu": {"maxSockets": 2, "threads": 2}},
     "spec.cpu.maxSockets": {"cpu": {"maxSockets": 4}},
     "spec.cpu.mode": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC"}},
+    "spec.cpu.vendor": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC", "vendor": "AMD"}},
     "spec.cpu.features.disable": {"cpu": {"maxSockets": 2, "features": {"disable": ["hle"]}}},
     "spec.memory.guest": {"memory": {"guest": "160MiB"}},
     "spec.memory.balloon": {"memory": {"guest": "128MiB", "balloon": False}},
@@ -68,6 +71,11 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.disks[data].detectZeroes": {"disks": [ROOT, {**DATA, "detectZeroes": "unmap"}]},
     "spec.disks[data].serial": {"disks": [ROOT, {**DATA, "serial": "DATA-1"}]},
     "spec.disks[data].readOnly": {"disks": [ROOT, {**DATA, "readOnly": True}]},
+    "spec.disks[data].shareable": {"disks": [ROOT, {**DATA, "shareable": True}]},
+    "spec.disks[data].source": {"disks": [ROOT, NFS]},
+    "spec.disks[data].device": {"disks": [ROOT, LUN]},
+    "spec.disks[data].reservations": {"disks": [ROOT, {**LUN, "reservations": True}]},
+    "spec.disks[data].rawIo": {"disks": [ROOT, {**LUN, "rawIo": True}]},
     "spec.disks[root].ioThread": {"disks": [{**ROOT, "ioThread": 1}, DATA], "ioThreads": 1},
     "spec.ioThreads": {"ioThreads": 2},
     "spec.disks[slow]": {"disks": [ROOT, DATA, {"name": "slow", "volume": "local/fields-more", "bus": "sata"}]},
@@ -208,7 +216,7 @@ def test_uefi_with_its_variables_and_a_tpm_starts_and_stays_as_declared(fields: 
         fields,
         firmware={"type": "uefi", "secureBoot": secure},
         tpm={},
-        updatePolicy={"restart": "Allowed"},
+        updatePolicy={"restart": "Now"},
     )
     assert fields.converge(doc) == ["vm.redefine", "vm.stop", "vm.start"]
     assert fields.plan(doc).quiet

@@ -25,6 +25,7 @@ OPERATION_TIMEOUT = 68
 AGENT_UNRESPONSIVE = 86
 RESOURCE_BUSY = 87
 ACCESS_DENIED = 88
+CPU_INCOMPATIBLE = 91
 START = "is libvirtd running? systemctl status libvirtd"
 # What the text of an internal error shows to be missing on the host → what to do.
 _ADVICE = {

@@ -51,7 +51,7 @@ def noted(value: Any) -> int | None:
 
 
 class HotplugPorts(Codec):
-    """How many ports are spare; None on a board without such ports."""
+    """How many ports are spare; None on a board without such ports. Its field stands behind those of the devices."""
 
     def read(self, scope: Element) -> int | None:
         if not _has_ports(scope):
