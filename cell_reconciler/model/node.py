@@ -45,7 +45,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         """How many vCPUs one VM may have; None when that is not known."""
         most = self.machines.get(machine)
         offered = self.types.get(domain_type)
-        return min(most, offered.vcpus) if most is not None and offered is not None else most
+        return min(most, offered.vcpus) if most and offered is not None and offered.vcpus else most
 
 
 class Load(msgspec.Struct, frozen=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,6 +71,7 @@ def test_doctor_sees_the_host(lab: Lab) -> None:
     checks = {check["name"]: check for check in answer["checks"]}
     assert checks["libvirt"]["result"] == "ok"
     assert "libvirt 9." in checks["libvirt"]["message"]
+    assert re.match(rf"\d+ cores, {os.cpu_count()} CPUs, [\d.]+ GiB", checks["size"]["message"])
     assert checks["netlink"]["result"] == "ok"
     assert checks["kernel bridge"]["result"] == "ok"
     assert checks["kernel tun"]["result"] == "ok"

@@ -30,8 +30,12 @@ def of_spec(spec: VirtualMachineSpec) -> Load:
 
 def limit(node: Node, allowed: Overcommit) -> Load:
     """What all running VMs may have together."""
-    cores, memory = min(node.cores, MOST_CPUS), min(node.memory, MOST_MEMORY)
-    return Load(int(cores * allowed.cpu), int(memory * allowed.memory))
+    return Load(int(_cores(node) * allowed.cpu), int(min(node.memory, MOST_MEMORY) * allowed.memory))
+
+
+def _cores(node: Node) -> int:
+    """Those of the CPUs that Cell uses."""
+    return node.cores if node.threads <= MOST_CPUS else node.cores * MOST_CPUS // node.threads
 
 
 class Objection(NamedTuple):
@@ -48,10 +52,11 @@ def objection(
     most, used = limit(node, allowed), sum(others.values(), Load())
     them = f"{len(others)} other VM{'' if len(others) == 1 else 's'}"
     if used.vcpus + load.vcpus > most.vcpus:
-        needed = (used.vcpus + load.vcpus) / min(node.cores, MOST_CPUS)
+        cores = _cores(node)
+        needed = (used.vcpus + load.vcpus) / cores
         message = (
             f"VM {name} needs {load.vcpus} vCPUs; {them} that run or are to run have {used.vcpus} of the "
-            f"{most.vcpus} that {node.cores} cores may carry ({allowed.cpu:g} for a core)"
+            f"{most.vcpus} that {cores} cores may carry ({allowed.cpu:g} for a core)"
         )
         if needed > MOST_VCPUS:
             return Objection(message, f"stop another VM, or move one: {MOST_VCPUS} vCPUs for a core is Cell's limit")

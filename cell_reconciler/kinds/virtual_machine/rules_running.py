@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cell_reconciler.kinds.contract import Problem
+from cell_reconciler.kinds.virtual_machine import guest_os
 from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import given_paths
+from cell_reconciler.model.suggest import did_you_mean
 
 _SHORTEST, _LONGEST = 300.0, 86400.0  # s that a window is open
 
@@ -63,12 +64,10 @@ def _windows(spec: VirtualMachineSpec) -> Iterator[Problem]:
         if not _SHORTEST <= window.duration <= _LONGEST:
             message = f"a window is open from 5m to 24h, not {window.duration.to_text()}"
             yield Problem(pointer=f"{pointer}/{index}/duration", rule="vm-window-duration", message=message)
-        try:
-            ZoneInfo(window.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
+        if window.time_zone != "UTC" and window.time_zone not in guest_os.zones():
             yield Problem(
                 pointer=f"{pointer}/{index}/timeZone",
                 rule="vm-window-zone",
-                message=f"{window.time_zone!r} is no time zone that this system knows",
-                advice="a name of the tz database such as Europe/Berlin; is the package tzdata installed?",
+                message=f"{window.time_zone!r} is no time zone{did_you_mean(window.time_zone, guest_os.zones())}",
+                advice="UTC, or a name of the time zone database such as Asia/Seoul",
             )

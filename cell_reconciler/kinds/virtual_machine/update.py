@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cell_reconciler.kinds.virtual_machine import power
 from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec, Window
@@ -45,13 +45,23 @@ def opens(spec: VirtualMachineSpec, at: datetime | None) -> datetime | None:
 def _around(windows: tuple[Window, ...], at: datetime) -> Iterator[tuple[datetime, datetime]]:
     """Beginning and end of every window from the day before ``at`` to the same day next week."""
     for window in windows:
-        zone = ZoneInfo(window.time_zone)
+        zone = _zone(window.time_zone)
+        if zone is None:
+            continue
         clock, today = time.fromisoformat(window.start), at.astimezone(zone).date()
         for days in range(-1, 8):
             date = today + timedelta(days=days)
             if _DAYS[date.weekday()] in window.days:
                 begin = datetime.combine(date, clock, zone).astimezone(UTC)
                 yield begin, begin + timedelta(seconds=float(window.duration))
+
+
+def _zone(name: str) -> tzinfo | None:
+    """None where the host has no tz database: nobody can tell when such a window opens."""
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError):
+        return None
 
 
 def on_reboot(text: str | None) -> str:
@@ -84,6 +94,7 @@ def told(doc: Document, mark: Mark | None, spec: VirtualMachineSpec, at: datetim
         return "when its guest reboots or shuts down"
     if policy == Restart.WINDOW:
         begin = opens(spec, at)
-        when = f" at {begin.isoformat(timespec='minutes')}" if begin else ""
+        when = f" at {begin.isoformat(timespec='minutes')}" if begin else ", whose time zone this host does not know"
+        when = when if at is not None else ""
         return f"its window is open; {timeout}" if due(spec, at) else f"in its window{when}; {timeout}"
     return f"at once; {timeout}" if policy == Restart.NOW else "nobody restarts it: updatePolicy.restart is Never"

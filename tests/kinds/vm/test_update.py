@@ -115,6 +115,14 @@ def test_the_next_window_is_open_when_it_opens_and_not_just_before(
     assert not update.due(spec, begin + timedelta(hours=1))
 
 
+def test_a_zone_that_the_host_does_not_know_never_opens_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where tzdata is not installed."""
+    monkeypatch.setattr(update, "_zone", lambda name: None)
+    change = _plan(_windowed({**NIGHT, "timeZone": "Asia/Seoul"}), _domain({}), SATURDAY)
+    assert (_ops(change), change.again) == (["vm.redefine"], None)
+    assert "in its window, whose time zone this host does not know" in change.notes[0]
+
+
 # -- the guest's next boot ---------------------------------------------------------------------------------------
 
 
