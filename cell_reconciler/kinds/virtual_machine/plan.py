@@ -36,6 +36,8 @@ from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import DiskSource
 
+_GROWING = frozenset({"spec.cpu.sockets", "spec.memory.guest"})  # what a running VM gets more of needs room
+
 
 def plan(want: Document | None, have: Observed | None, world: World) -> Change:
     """See ``kinds.contract.Kind.plan``."""
@@ -178,7 +180,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         *(plan_disks.of_the_host(want, world) if _identities(found) or act == power.Power.START or allowed else ()),
         *plan_devices.changed(found, domain, world, starts=allowed or act == power.Power.START),
         *(plan_power.beyond(want, world) if found.define or found.boot else ()),
-        *(plan_power.crowded(doc, world) if "spec.cpu.sockets" in found.live else ()),
+        *(plan_power.crowded(doc, world) if _GROWING & found.live.keys() else ()),
     )
     steps: list[Step] = []
     if not refused:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
+from msgspec import inspect as mi
 
 from cell_reconciler.kinds.virtual_machine import baseline, guest_os
 from cell_reconciler.kinds.virtual_machine.codec import ports
@@ -124,16 +125,30 @@ def _settled(value: Any) -> Any:
     """UNSET → None, all the way down: what a VM's document leaves out is not there, and that is ours."""
     if isinstance(value, msgspec.Struct):
         changes = {}
-        for name in value.__struct_fields__:
+        for name in _unsettled(value.__class__):
             old = getattr(value, name)
-            new = _settled(old)
+            new = None if old is UNSET else _settled(old)
             if new is not old:
                 changes[name] = new
         return msgspec.structs.replace(value, **changes) if changes else value
     if isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
         items = tuple(_settled(item) for item in value)
         return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
-    return None if value is UNSET else value
+    return value
+
+
+@cache
+def _unsettled(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields that may be UNSET, or have something inside that may be."""
+    return tuple(
+        field.name
+        for field in fields_of(struct)
+        if (field.default is UNSET and not field.required) or _struct_of(field.type)
+    )
+
+
+def _struct_of(kind: Any) -> bool:
+    return isinstance(kind.item_type if isinstance(kind, mi.VarTupleType) else kind, mi.StructType)
 
 
 def digest(spec: VirtualMachineSpec) -> str:

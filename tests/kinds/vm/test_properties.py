@@ -55,7 +55,7 @@ _secret = st.one_of(
     st.fixed_dictionaries({"usage": st.from_regex(r"[!-~][ -~]{0,8}[!-~]", fullmatch=True)}),
 )
 _login = st.one_of(st.just({}), st.fixed_dictionaries({"user": _words, "secret": _secret}))
-_address = st.sampled_from(["10.0.0.1", "10.0.0.1:99", "[fd00::1]", "[fd00::1]:3301", "mon.example"])
+_server = st.sampled_from(["10.0.0.1", "10.0.0.1:99", "[fd00::1]", "[fd00::1]:3301", "mon.example"])
 
 
 def _merged(*parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
@@ -64,9 +64,9 @@ def _merged(*parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict
 
 def sources(name: str) -> st.SearchStrategy[dict[str, Any]]:
     """What says where a disk is: a volume, or any source; no two names lead to one place."""
-    monitors = {"pool": _words, "image": st.just(name), "monitors": st.lists(_address, min_size=1, max_size=3)}
+    monitors = {"pool": _words, "image": st.just(name), "monitors": st.lists(_server, min_size=1, max_size=3)}
     rbd = _merged(st.fixed_dictionaries(monitors, optional={"namespace": _words}), _login)
-    target = {"portal": _address, "target": st.just(f"iqn.2026-11.io.cell:{name}"), "lun": st.integers(0, 255)}
+    target = {"portal": _server, "target": st.just(f"iqn.2026-11.io.cell:{name}"), "lun": st.integers(0, 255)}
     initiator = {"initiator": st.just("iqn.2026-11.io.cell:h1")}
     iscsi = _merged(st.fixed_dictionaries(target, optional=initiator), _login)
     lun = st.one_of(st.just({}), st.fixed_dictionaries({}, optional={"reservations": _on, "rawIo": _on}).map(_as_lun))
@@ -119,7 +119,7 @@ _nic = _optional(
 )
 _address = st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", fullmatch=True)
 _uuid = st.uuids().map(str)
-_ids = st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{4}", fullmatch=True)
+_ids = st.from_regex(r"[1-9a-f][0-9a-f]{3}:[0-9a-f]{4}", fullmatch=True)
 _host_device = st.one_of(
     st.fixed_dictionaries(
         {"pci": st.fixed_dictionaries({"address": _address}, optional={"managed": st.booleans()})},
