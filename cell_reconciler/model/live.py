@@ -42,7 +42,15 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: bool = False  # libvirt keeps snapshots of it
     reason: str = ""  # why it is shut off, crashed or paused: shutdown, destroyed, failed, io-error …: libvirt's words
     silent: str = ""  # since when its QEMU does not answer (RFC 3339), as far as it was asked: only ``run`` asks
+    unweighted: bool = False  # it runs with shares of CPU time, and its host gives it no cgroup that could have any
     job: str = ""  # the job of libvirt under way on it, as far as it was asked: migration, backup, snapshot …
+
+
+class HostCpus(msgspec.Struct, frozen=True, kw_only=True):
+    """What pinning and shares are relative to."""
+
+    online: str = ""  # "0-63"; empty: not known
+    shares: int | None = None  # of a VM that was given none: 1024 with cgroups v1, 100 with v2; None: not known
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +187,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None  # when it was taken: the only clock that planning knows; None: unknown, nothing is due
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
+    cpus: HostCpus = HostCpus()
     links: dict[str, Link] = {}  # by name
     routes: tuple[Route, ...] = ()
     rules: tuple[Rule, ...] = ()

@@ -10,6 +10,7 @@ import pytest
 
 from cell_reconciler.errors import StepFailed
 from cell_reconciler.model.document import Document
+from tests import cgroups
 from tests.kinds.vm.make import carry_out, vm
 from tests.live.test_vm import Site, site  # noqa: F401  # the fixture
 
@@ -33,7 +34,11 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.cpu.maxSockets": {"cpu": {"maxSockets": 4}},
     "spec.cpu.mode": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC"}},
     "spec.cpu.features.disable": {"cpu": {"maxSockets": 2, "features": {"disable": ["hle"]}}},
+    "spec.cpu.numa.cells[0]": {
+        "cpu": {"maxSockets": 2, "numa": {"cells": [{"cell": 0, "cpus": "0-1", "memory": "128MiB", "hostNodes": 0}]}}
+    },
     "spec.memory.guest": {"memory": {"guest": "160MiB"}},
+    "spec.memory.maxGuest": {"memory": {"guest": "128MiB", "maxGuest": "1GiB"}},
     "spec.memory.balloon": {"memory": {"guest": "128MiB", "balloon": False}},
     "spec.memory.hugepages": {"memory": {"guest": "128MiB", "hugepages": {}}},
     "spec.machine.type": {"machine": {"type": "pc"}},
@@ -70,6 +75,9 @@ PENDING: dict[str, dict[str, Any]] = {
 LIVE: dict[str, dict[str, Any]] = {
     "vm.describe": {"description": "front end"},
     "vm.vcpus": {"cpu": {"sockets": 2, "maxSockets": 2}},
+    "vm.scheduler": {"cpu": {"maxSockets": 2, "shares": 512, "limit": 1.5}},
+    "vm.pin": {"cpu": {"maxSockets": 2, "pinning": {"cpuset": "0", "vcpus": [{"vcpu": 1, "cpuset": "0-1,^0"}]}}},
+    "vm.balloon": {"memory": {"guest": "128MiB", "current": "64MiB"}},
     "vm.move-interface": {"interfaces": [{**LAN, "vlan": 102}]},
     "vm.link": {"interfaces": [{**LAN, "link": "down"}]},
     "vm.iotune": {"disks": [{**ROOT, "iotune": {"readIopsSec": 100, "readIopsSecMax": 200}}, DATA]},
@@ -81,13 +89,15 @@ LIVE: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def fields(site: Site) -> Iterator[Site]:  # noqa: F811
-    """A VM of the base spec, running, for all tests of this file."""
+    """A VM of the base spec, running, for all tests of this file; its host has a cgroup to give CPU time by."""
+    cgroups.give(site.lab)
     for name in ("fields-root", "fields-data", "fields-more"):
         site.volume(name)
     site.converge(vm("fields", **BASE))
     yield site
     site.doors.libvirt.destroy("fields")
     site.doors.libvirt.undefine("fields")
+    cgroups.take(site.lab)
 
 
 def wanted(site: Site, **other: Any) -> Document:  # noqa: F811

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from cell_reconciler.drivers.doors import Writes
-from cell_reconciler.drivers.libvirt import events, facts, failures, secrets
+from cell_reconciler.drivers.libvirt import cputune, events, facts, failures, secrets
 from cell_reconciler.drivers.libvirt.line import Line
 from cell_reconciler.drivers.libvirt.pulse import Pulse
 from cell_reconciler.errors import CellError, StepFailed, Transient
@@ -40,14 +40,14 @@ class LibvirtDoor:
     # -- reading -----------------------------------------------------------------------------------------------
 
     def observe(self, names: Collection[str] | None = None) -> dict[str, Any]:
-        """``domains`` by name and ``secrets`` by usage: the parts of ``model.live.Live``."""
+        """``domains`` by name, ``secrets`` by usage and the host's ``cpus``: the parts of ``model.live.Live``."""
 
         if names is None:  # before what may take long on a large host: the network waits for the answer as well
             self.pulse.reach()
 
         def read(connection: Any) -> dict[str, Any]:
             found = {name: self.pulse.tell(fact) for name, fact in facts.domains(connection, names).items()}
-            return {"domains": found, "secrets": facts.secrets(connection)}
+            return {"domains": found, "secrets": facts.secrets(connection), "cpus": cputune.host_cpus(connection)}
 
         return self.reads.call("observe", read, READ if names is None else LOOK, repeat=True)
 
@@ -176,6 +176,33 @@ class LibvirtDoor:
     def set_vcpus(self, name: str, count: int) -> None:
         """Plug vCPUs into the running instance, up to its maximum."""
         self._live(name, "plug vCPUs into", "setVcpus", lambda handle, live: handle.setVcpusFlags(count, live))
+
+    def set_scheduler(self, name: str, values: dict[str, int]) -> None:
+        """``cpu_shares``, ``global_period`` and ``global_quota`` (-1: none) of the running instance."""
+        self._live(
+            name,
+            "set CPU shares and limit of",
+            "setSchedulerParameters",
+            lambda handle, live: handle.setSchedulerParametersFlags(values, live),
+        )
+
+    def pin(self, name: str, thread: str, cpus: Collection[int]) -> None:
+        """Let a thread of the running instance (``vcpu 0``, ``iothread 1``, ``emulator``) run on these CPUs only."""
+        self._live(name, f"pin {thread} of", "pin", lambda handle, live: cputune.pin(handle, thread, cpus, live))
+
+    def set_balloon(self, name: str, kib: int) -> None:
+        """Ask the guest of the running instance to make do with this much memory; it does so later, or not at all."""
+        self._live(name, "set the balloon of", "setMemory", lambda handle, live: handle.setMemoryFlags(kib, live))
+
+    def set_note(self, name: str, xml: str, namespace: str) -> None:
+        """Our element in the metadata of the running instance; the definition has its own."""
+
+        def change(handle: Any, live: int) -> None:
+            import libvirt
+
+            handle.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, xml, "cell", namespace, live)
+
+        self._live(name, "note something in", "setMetadata", change)
 
     def block_resize(self, name: str, target: str, size: int) -> None:
         """Give a disk of the running instance, and its image, another size in bytes. libvirt shrinks without a word."""

@@ -25,6 +25,12 @@ AGENT_UNRESPONSIVE = 86
 RESOURCE_BUSY = 87
 ACCESS_DENIED = 88
 START = "is libvirtd running? systemctl status libvirtd"
+_NO_CGROUP = (
+    "shares and limits of CPU time need the cgroup controller cpu: see cgroup_controllers in /etc/libvirt/qemu.conf, "
+    "and whether the kernel has it; or take cpu.shares and cpu.limit out of the document"
+)
+# Parts of texts that say what is missing and not what to do about it.
+_ADVICE = {"cgroup cpu is required": _NO_CGROUP, "cgroup CPU controller is not mounted": _NO_CGROUP}
 _FROM_RPC = (7, 13)  # VIR_FROM_RPC, VIR_FROM_REMOTE
 
 
@@ -49,4 +55,4 @@ def translate(error: Any, what: str) -> CellError:
         return Transient(f"{what}: {text}", "it is tried again; `virsh domjobinfo` shows who holds the domain")
     if code == NO_SUPPORT:
         return Refused(f"{what}: {text}", "this libvirt or hypervisor cannot do it")
-    return StepFailed(f"{what}: {text}")
+    return StepFailed(f"{what}: {text}", next((advice for part, advice in _ADVICE.items() if part in text), ""))

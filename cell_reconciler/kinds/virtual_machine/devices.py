@@ -15,7 +15,7 @@ import string
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cell_reconciler.kinds.virtual_machine.codec import Codec, absent, add, child, drop
+from cell_reconciler.kinds.virtual_machine.codec import Codec, Items, absent, add, child, drop
 from cell_reconciler.model.fields import UnsetType
 from cell_reconciler.model.quantities import Mac
 from cell_reconciler.model.storage import DiskSource
@@ -51,7 +51,7 @@ def alias(element: Element) -> str | None:
     return name.removeprefix(ALIAS) if name.startswith(ALIAS) else None
 
 
-class Devices(Codec):
+class Devices(Items):
     """A list of devices, by name."""
 
     tag = ""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import devices, differ, live_actions, observe, resolve
+from cell_reconciler.kinds.virtual_machine import devices, differ, live_actions, live_tuning, observe, resolve
 from cell_reconciler.kinds.virtual_machine.devices import NamedDevice
 from cell_reconciler.model.change import Risk, Step
 from cell_reconciler.model.key import Key
@@ -33,10 +33,12 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
         yield Step(key=key, op="vm.describe", text=f"describe running VM {key.name}", action=action)
     if "spec.cpu.sockets" in found.live:
         yield _vcpus(key, found)
+    yield from live_tuning.steps(key, found, world.live.cpus)
     yield from _interfaces(key, found, handles)
     yield from _disks(key, found, handles)
     for path, name in _whole(found, coming=False):
         yield _unplug(key, path, name, handles)
+    yield from live_tuning.scheduling(key, found, world.live.cpus)
 
 
 def plugged(found: differ.Differences) -> frozenset[str]:

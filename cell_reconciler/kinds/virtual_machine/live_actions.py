@@ -35,7 +35,7 @@ def _element(text: str | None, handle: str | None = None, *, alias: str | None =
     return None
 
 
-class _Live(msgspec.Struct, frozen=True):
+class LiveAction(msgspec.Struct, frozen=True):
     """Something about the running instance of one VM."""
 
     name: str
@@ -57,7 +57,7 @@ class _Live(msgspec.Struct, frozen=True):
         return element
 
 
-class Describe(_Live, frozen=True):
+class Describe(LiveAction, frozen=True):
     """The description of the running instance."""
 
     text: str | None
@@ -69,7 +69,7 @@ class Describe(_Live, frozen=True):
         doors.libvirt.set_description(self.name, self.text)
 
 
-class Vcpus(_Live, frozen=True):
+class Vcpus(LiveAction, frozen=True):
     """More vCPUs; the guest's kernel brings them online."""
 
     count: int
@@ -82,7 +82,7 @@ class Vcpus(_Live, frozen=True):
         doors.libvirt.set_vcpus(self.name, self.count)
 
 
-class ChangeInterface(_Live, frozen=True):
+class ChangeInterface(LiveAction, frozen=True):
     """Put a running interface on another bridge (its tap moves, the guest sees nothing of it); cable in or out."""
 
     mac: str
@@ -107,7 +107,7 @@ class ChangeInterface(_Live, frozen=True):
         doors.libvirt.update_device(self.name, xml.text(element))
 
 
-class ChangeMedia(_Live, frozen=True):
+class ChangeMedia(LiveAction, frozen=True):
     """Another medium in the tray of a CD-ROM drive, or none."""
 
     target: str
@@ -123,7 +123,7 @@ class ChangeMedia(_Live, frozen=True):
         doors.libvirt.update_device(self.name, xml.text(element))
 
 
-class Throttle(_Live, frozen=True):
+class Throttle(LiveAction, frozen=True):
     """The limits of a disk's rate; all of them at once, 0 for none."""
 
     target: str
@@ -145,7 +145,7 @@ def limits(iotune: Any) -> dict[str, int]:
     return {name: getattr(iotune, name, None) or 0 for name in Iotune.__struct_fields__}
 
 
-class Plug(_Live, frozen=True):
+class Plug(LiveAction, frozen=True):
     """Plug a device of the definition into the running instance.
 
     ``disk``: pool and image. One that somebody else has open is not plugged in: it may be the disk of another VM.
@@ -183,7 +183,7 @@ class Plug(_Live, frozen=True):
             doors.libvirt.attach_device(self.name, xml.text(defined))
 
 
-class Unplug(_Live, frozen=True):
+class Unplug(LiveAction, frozen=True):
     """Take a device out of the running instance; done when the guest let it go."""
 
     device_name: str

@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cell_reconciler.kinds.virtual_machine import devices, metadata, resolve, tree, xml
+from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
 from cell_reconciler.kinds.virtual_machine.spec import Cpu, CpuMode, Disk, Interface, Machine, VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.spec.cpu import CpuFeatures
+from cell_reconciler.kinds.virtual_machine.spec.tuning import Numa
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
-from cell_reconciler.model.live import Domain, Live
+from cell_reconciler.model.live import Domain, HostCpus, Live
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import DiskSource, PoolTarget
 
@@ -86,6 +88,7 @@ class Known(NamedTuple):
     want: VirtualMachineSpec | None  # effective; None: no document
     sources: Mapping[str, DiskSource] = {}  # of the volumes that the document names
     pools: Mapping[str, PoolTarget] = {}
+    cpus: HostCpus = HostCpus()
     handles: Mapping[str, str] = {}  # of the definition, for an instance that was started before it had our aliases
 
 
@@ -151,7 +154,18 @@ def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
     machine = spec.machine
     if want and want.machine.type in ("q35", "pc") and machine_family(machine.type) == want.machine.type:
         machine = Machine(type=want.machine.type)
-    return msgspec.structs.replace(spec, disks=disks, cdroms=cdroms, interfaces=nics, machine=machine)
+    return msgspec.structs.replace(
+        spec, disks=disks, cdroms=cdroms, interfaces=nics, machine=machine, cpu=_cpu(spec, want)
+    )
+
+
+def _cpu(spec: VirtualMachineSpec, want: VirtualMachineSpec | None) -> Cpu:
+    """Without the one cell that ``maxGuest`` takes, unless the document declares cells."""
+    cells = spec.cpu.numa.cells
+    implied = len(cells) == 1 and spec.memory.max_guest is not None and cells[0].host_nodes is None
+    if not implied or (want is not None and want.cpu.numa.cells):
+        return spec.cpu
+    return msgspec.structs.replace(spec.cpu, numa=Numa())
 
 
 def _ordered(items: Iterator[Any], wanted: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -200,7 +214,8 @@ def running(domain: Domain, known: Known) -> VirtualMachineSpec | None:
         return None
     raw = parsed(domain.active)
     spec = in_words_of(raw, with_handles(domain, known))
-    return msgspec.structs.replace(spec, autostart=domain.autostart, cpu=_booted_cpu(raw, domain))
+    spec = msgspec.structs.replace(spec, autostart=domain.autostart, cpu=_booted_cpu(spec.cpu, raw, domain))
+    return instance.in_words_of(spec, known.want, raw.note, domain, known.cpus)
 
 
 def with_handles(domain: Domain, known: Known) -> Known:
@@ -208,9 +223,9 @@ def with_handles(domain: Domain, known: Known) -> Known:
     return known if domain.inactive is None else known._replace(handles=parsed(domain.inactive).handles)
 
 
-def _booted_cpu(raw: Parsed, domain: Domain) -> Cpu:
+def _booted_cpu(cpu: Cpu, raw: Parsed, domain: Domain) -> Cpu:
     """The CPU that the instance was started with: libvirt shows it expanded, with the features of the model."""
-    cpu, asked = raw.spec.cpu, Asked.parse(raw.note.cpu)
+    asked = Asked.parse(raw.note.cpu)
     if asked is not None:
         mode, features = asked.mode, CpuFeatures(require=asked.require, disable=asked.disable)
     elif domain.inactive is not None:  # started before we took it over

@@ -215,7 +215,9 @@ def _defining(
     """``remark``: something is done that stands in no XML; the mark tells later which spec it was done for."""
     paths = frozenset(found.define) - {"spec.autostart"}
     if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
-        redefine = actions.Redefine(name=key.name, spec=found.want, sources=sources, mark=mark, paths=paths)
+        redefine = actions.Redefine(
+            name=key.name, spec=found.want, sources=sources, mark=mark, paths=paths, module=found.module
+        )
         adopt = have.mark is None
         text = (
             f"take over VM {key.name}" if adopt else f"define VM {key.name}: {', '.join(sorted(paths)) or 'its mark'}"

@@ -28,7 +28,7 @@ def domain(name: str, spec: VirtualMachineSpec, domain_type: str, context: Conte
     _board(root, spec)
     tree.write(root, spec, context, None)
     patch.settle(root)
-    patch.note(root, spec, note)
+    patch.note(root, spec, patch.outfit(root, spec, context, None, note))
     return root
 
 

@@ -89,15 +89,20 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
     cpu = spec.cpu
     if cpu.max_sockets is UNSET:
         cpu = msgspec.structs.replace(cpu, max_sockets=cpu.sockets)
+    memory = spec.memory
+    if memory.current == memory.guest:  # all of it, as it is without saying so
+        memory = msgspec.structs.replace(memory, current=UNSET)
     tray = CdromBus.SATA if machine_family(spec.machine.type) == "q35" else CdromBus.IDE
     cdroms = tuple(msgspec.structs.replace(c, bus=tray) if c.bus is UNSET else c for c in spec.cdroms)
     full = msgspec.structs.replace(
-        spec, uuid=uuid, interfaces=interfaces, graphics=graphics, video=video, cpu=cpu, cdroms=cdroms
+        spec, uuid=uuid, interfaces=interfaces, graphics=graphics, video=video, cpu=cpu, memory=memory, cdroms=cdroms
     )
     return _settled(full)  # type: ignore[no-any-return] # the type of what it is given
 
 
 def _interface(vm: str, nic: Interface) -> Interface:
+    if nic.queues == 1:  # as it is without saying so, and libvirt does not say it
+        nic = msgspec.structs.replace(nic, queues=UNSET)
     return msgspec.structs.replace(nic, mac=default_mac(vm, nic.name)) if nic.mac is UNSET else nic
 
 

@@ -72,7 +72,7 @@ def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> Non
         ("</devices>", "<hostdev mode='subsystem' type='usb'><source/></hostdev></devices>", "hostdev"),
         ("</devices>", "<channel type='unix'><target type='virtio' name='org.x'/></channel></devices>", "org.x"),
         ("type='vnc'", "type='spice'", "spice"),
-        ("<clock", "<cputune><shares>9</shares></cputune><clock", "cputune"),
+        ("<clock", "<cputune><period>9000</period></cputune><clock", "<period> in <cputune>"),
         ("type='bridge'", "type='user'", "user:"),
         ("device='cdrom'", "device='floppy'", "floppy"),
     ],
