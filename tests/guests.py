@@ -14,7 +14,7 @@ from cell_reconciler.kinds.virtual_machine import xml
 from cell_reconciler.lab import Lab
 from cell_reconciler.model.live import Domain
 
-MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "sd_mod", "button", "evdev")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "virtio_balloon", "sd_mod", "button", "evdev")
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -24,6 +24,9 @@ acpid -c /etc/acpi -l /dev/null
 exec >/dev/ttyS0 2>&1
 while :; do
     for cpu in /sys/devices/system/cpu/cpu*/online; do [ "$(cat "$cpu")" = 1 ] || echo 1 >"$cpu"; done
+    for block in /sys/devices/system/memory/memory*/state; do
+        [ "$(cat "$block")" = online ] || echo online >"$block"
+    done
     disks=""
     for size in /sys/block/[vs]d*/size; do
         [ -f "$size" ] && name=${size%/size} && disks="$disks,\\"${name##*/}\\":$(cat "$size")"
@@ -35,7 +38,8 @@ while :; do
         nics="$nics,\\"$(cat "$nic/address")\\":$(cat "$nic/carrier")"
     done
     cpus=$(grep -c ^processor /proc/cpuinfo)
-    echo "{\\"cpus\\":$cpus,\\"disks\\":{${disks#,}},\\"nics\\":{${nics#,}}}"
+    memory=$(sed -n 's/^MemTotal: *\\([0-9]*\\) kB$/\\1/p' /proc/meminfo)
+    echo "{\\"cpus\\":$cpus,\\"memory\\":$memory,\\"disks\\":{${disks#,}},\\"nics\\":{${nics#,}}}"
     sleep 1
 done
 """

@@ -162,6 +162,26 @@ def test_sockets_are_plugged(fields: Site) -> None:
     _reborn(fields)
 
 
+def test_cpu_time_is_what_the_kernel_accounts_by(fields: Site) -> None:
+    """Shares and quota of the VM's own cgroup, in either version of cgroups; and the kernel's own without them."""
+    spec = {"maxSockets": 2, "shares": 300, "limit": "750m"}
+    assert fields.converge(wanted(fields, cpu=spec)) == ["vm.redefine", "vm.scheduler"]
+    assert _accounted(fields) in ({"300", "75000"}, {"300", "75000 100000"})
+    assert fields.converge(wanted(fields)) == ["vm.redefine", "vm.scheduler"]
+    assert _accounted(fields) in ({"1024", "-1"}, {"100", "max 100000"})
+    live = fields.doors.libvirt.observe()["cpus"]
+    assert str(live.shares) in _accounted(fields)
+
+
+def _accounted(site: Site) -> set[str]:  # noqa: F811
+    files = "cpu.shares cpu.cfs_quota_us cpu.weight cpu.max"
+    script = (
+        f"cd /sys/fs/cgroup/cpu 2>/dev/null || cd /sys/fs/cgroup; "
+        f"cd machine*/*fields*/ && for file in {files}; do cat $file 2>/dev/null || true; done"
+    )
+    return set(site.lab.exec(["sh", "-c", script], check=True).stdout.splitlines())
+
+
 @pytest.mark.parametrize("secure", [False, True])
 def test_uefi_with_its_variables_and_a_tpm_starts_and_stays_as_declared(fields: Site, secure: bool) -> None:
     doc = wanted(

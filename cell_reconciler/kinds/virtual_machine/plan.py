@@ -9,6 +9,7 @@ import msgspec
 from cell_reconciler.kinds.compare import plain
 from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.virtual_machine import actions, devices, differ, live, observe, power, resolve, taps
+from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec
 from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Risk, Step, Verb
 from cell_reconciler.model.document import Document, mark_of
@@ -16,8 +17,10 @@ from cell_reconciler.model.fields import Effect, fields_of, given_paths
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.quantities import CpuSet
 from cell_reconciler.model.storage import DiskSource, PoolTarget
 
+_PINNING = "spec.cpu.pinning."
 Disks = tuple[tuple[PoolTarget, str], ...]  # pool and image of each
 
 
@@ -42,7 +45,11 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 def _create(doc: Document, world: World) -> Change:
     want = resolve.defined(doc, world.documents)
     sources = resolve.sources(want, world)
-    refused = (*_unknown_volumes(want, sources), *_conflicts(doc.key.name, want, sources, world))
+    refused = (
+        *_unknown_volumes(want, sources),
+        *_absent_cpus(want, world),
+        *_conflicts(doc.key.name, want, sources, world),
+    )
     if refused:
         return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
     name, strategy = doc.key.name, want.run_strategy
@@ -132,6 +139,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     refused = (
         *_immutable(found.immutable),
         *(_unknown_volumes(want, sources) if found.define else ()),
+        *(_absent_cpus(want, world) if any(path.startswith(_PINNING) for path in found.define) else ()),
         *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
     )
     steps: list[Step] = []
@@ -294,6 +302,18 @@ def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -
         if disk.volume not in sources:
             message = f"disk {disk.name}: it cannot be told where volume {disk.volume} is"
             yield Refusal(reason="UnknownVolume", message=message, advice="declare the Volume and its StoragePool")
+
+
+def _absent_cpus(want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
+    """libvirt defines a VM that is pinned to CPUs that are not there, and then cannot start it."""
+    online = CpuSet(world.live.cpus.online)
+    everything = {"what has no set of its own": want.cpu.pinning.cpuset, **instance.pins(want.cpu.pinning)}
+    for thread, cpus in everything.items():
+        absent = CpuSet.of(CpuSet(cpus or "").numbers - online.numbers)
+        if online and absent:
+            message = f"{thread} is pinned to CPU {absent}, and this host has {online}"
+            advice = "pin it to others; spec.perHost can say which on each host"
+            yield Refusal(reason="NoSuchCpu", message=message, advice=advice)
 
 
 def _conflicts(name: str, want: VirtualMachineSpec, sources: dict[str, DiskSource], world: World) -> Iterable[Refusal]:

@@ -79,7 +79,7 @@ def _pinning(spec: VirtualMachineSpec, want: Pinning, everywhere: CpuSet) -> Pin
     wanted_base: Any = want.cpuset or everywhere
     if all(where[thread] == wanted_base for thread in there if thread not in wanted):
         base, cpuset = wanted_base, want.cpuset
-    shown = {thread: cpus for thread, cpus in where.items() if thread in wanted or cpus != base}
+    shown = {thread: cpus for thread, cpus in where.items() if thread in wanted or cpus not in (base, wanted_base)}
     shown |= {thread: cpus for thread, cpus in wanted.items() if thread not in where}  # it comes with the next start
     emulator: Any = shown.get(EMULATOR)
     return Pinning(

@@ -167,10 +167,11 @@ def add_module(root: Element, size: int) -> Element:
         there = (m for m in modules(root) if (m.findtext("target/node") or "0") == cell.get("id"))
         return read_size(cell, "memory") + sum(map(module_size, there)) if cell.get("memory") else 0
 
+    node = min(root.findall("cpu/numa/cell"), key=filled).get("id") or "0"
     module = add(child(root, "devices"), "memory", model="dimm")
     target = add(module, "target")
     add(target, "size", unit="KiB").text = str(size // 1024)
-    add(target, "node").text = min(root.findall("cpu/numa/cell"), key=filled).get("id") or "0"
+    add(target, "node").text = node
     return module
 
 
