@@ -49,20 +49,20 @@ def test_a_guest_sees_memory_come_and_go(tuned: Site) -> None:
     def doc(**memory: str) -> Any:
         return vm("tuned", **spec, memory={"maxGuest": "1GiB", **memory})
 
-    tuned.converge(doc(guest="256MiB"))
+    tuned.converge(doc(guest="512MiB"))
     first = guest.sees(lambda report: report["cpus"] == 1, 120)["memory"]
     pid = tuned.qemu("tuned")
-    assert tuned.converge(doc(guest="256MiB", current="160MiB")) == ["vm.redefine", "vm.balloon"]
-    guest.sees(lambda report: report["memory"] == first - 96 * 1024)
-    assert tuned.plan(doc(guest="256MiB", current="160MiB")).quiet
+    assert tuned.converge(doc(guest="512MiB", current="448MiB")) == ["vm.redefine", "vm.balloon"]
+    guest.sees(lambda report: report["memory"] == first - 64 * 1024)
+    assert tuned.plan(doc(guest="512MiB", current="448MiB")).quiet
 
-    grown = doc(guest="512MiB", current="160MiB")
+    grown = doc(guest="640MiB", current="448MiB")
     assert tuned.converge(grown) == ["vm.redefine", "vm.memory", "vm.balloon"]
-    guest.sees(lambda report: abs(report["memory"] - first + 96 * 1024) < 8 * 1024)  # its own tables grew
+    guest.sees(lambda report: abs(report["memory"] - first + 64 * 1024) < 8 * 1024)  # its own tables grew
     assert tuned.plan(grown).quiet
 
-    assert tuned.converge(doc(guest="512MiB")) == ["vm.redefine", "vm.balloon"]
-    guest.sees(lambda report: abs(report["memory"] - first - 256 * 1024) < 8 * 1024)
+    assert tuned.converge(doc(guest="640MiB")) == ["vm.redefine", "vm.balloon"]
+    guest.sees(lambda report: abs(report["memory"] - first - 128 * 1024) < 8 * 1024)
     assert tuned.qemu("tuned") == pid
 
 

@@ -20,7 +20,8 @@ from cell_reconciler.model.live import Domain, HostCpus
 from cell_reconciler.model.mark import NAMESPACE
 from cell_reconciler.model.quantities import Bytes, CpuSet
 
-_FOLLOWS = 3.0  # s that a guest with a balloon driver needs to give memory back, or take it
+_GIVES = 3.0  # s that a guest with a balloon driver needs to give memory; one without never does
+_TAKES = 20.0  # s that a guest has to take back what it gave
 _POLL = 0.1  # s
 _PIN = re.compile(r"spec\.cpu\.pinning\.(\w+)(?:\[(\d+)\])?")
 _THREADS = {"vcpus": "vcpu ", "emulator": "emulator", "ioThreads": "iothread "}
@@ -108,8 +109,10 @@ class Balloon(LiveAction, frozen=True):
         doors.libvirt.set_balloon(self.name, target // 1024)
         note = raw.note._replace(taken=int(raw.spec.memory.guest) - target)
         doors.libvirt.set_note(self.name, metadata.text(note), NAMESPACE)
-        end = time.monotonic() + _FOLLOWS
-        while time.monotonic() < end and self._has(doors) != target:  # one without a driver never does
+        begin = time.monotonic()
+        while (has := self._has(doors)) != target:
+            if time.monotonic() - begin > (_GIVES if has > target else _TAKES):
+                break
             time.sleep(_POLL)
 
     def _target(self, domain: Domain) -> int:
