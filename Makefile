@@ -1,6 +1,6 @@
 # The developer's commands. Each needs nothing but Debian 12, root (once), git, make and python3: see scripts/setup.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint bench bench-network schemas lab docs
+.PHONY: help setup run test check lint bench bench-network schemas guests lab docs
 BIN := .venv/bin
 
 help: ## this list
@@ -29,6 +29,9 @@ bench-network: setup ## bond, VLANs, bridges beside bare pyroute2 and ifupdown2 
 
 schemas: setup ## write schemas/, generated from the declarations of the fields
 	@$(BIN)/python -m cell_reconciler.load.schema --write schemas
+
+guests: setup ## write what is known of guest operating systems, from this machine's osinfo-db and tzdata
+	@$(BIN)/python scripts/guests.py
 
 lab: setup ## a throw-away host to play with; `cellctl lab down` ends it
 	@$(BIN)/cellctl lab up

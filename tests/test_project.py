@@ -34,7 +34,7 @@ def shell_lines(page: Path) -> list[str]:
 
 
 def test_every_make_target_is_listed_by_help() -> None:
-    wanted = {"help", "setup", "run", "test", "check", "lint", "bench", "schemas", "lab", "docs"}
+    wanted = {"help", "setup", "run", "test", "check", "lint", "bench", "schemas", "lab", "docs", "guests"}
     assert targets() == wanted
     said = run(["make", "--no-print-directory"], cwd=ROOT).stdout
     assert re.findall(r"^  make (\w+) +\S", said, flags=re.M) == [

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from cell_reconciler.cli.options import host_name
-from cell_reconciler.drivers import Doors
+from cell_reconciler.drivers import Doors, inhibitor
 from cell_reconciler.errors import CellError
 from cell_reconciler.kinds.world import domain_type, needs_filters, pool_targets
 from cell_reconciler.model.document import Loaded
@@ -121,6 +121,25 @@ def nftables(doors: Doors, loaded: Loaded) -> Iterator[Check]:
         yield Check(name="nftables", result=result, message=message, advice=advice if needed else "")
         return
     yield Check(name="nftables", result="ok", message=f"isolates {', '.join(sorted(found)) or 'no bridge'}")
+
+
+def sleep(doors: Doors) -> Iterator[Check]:
+    """A host that sleeps takes its VMs with it; ``run`` keeps it awake, where there is a logind to ask."""
+    try:
+        running = sum(domain.active is not None for domain in doors.libvirt.observe().get("domains", {}).values())
+    except CellError:
+        return  # said by the check of libvirt
+    found = inhibitor.holders()
+    ours = found is not None and any(line.startswith(inhibitor.WHO) for line in found)
+    if found is None:
+        message = "logind does not answer: nothing keeps this host from sleep while VMs run"
+        advice = "if it may ever sleep: systemctl mask sleep.target suspend.target hibernate.target"
+        yield Check(name="sleep", result="warn" if running else "ok", message=message, advice=advice)
+    elif running and not ours:
+        message = f"{running} VMs run, and nothing keeps this host from being suspended"
+        yield Check(name="sleep", result="warn", message=message, advice="start cellctl run: it holds logind's lock")
+    else:
+        yield Check(name="sleep", result="ok", message="inhibited while VMs run" if ours else "no VM runs")
 
 
 def kernel() -> Iterator[Check]:

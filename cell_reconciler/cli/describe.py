@@ -92,6 +92,7 @@ def _facts(engine: Engine, key: Key) -> tuple[dict[str, Any], Change | None]:
             "labels": document.labels,
             "annotations": document.annotations,
             "spec": _without_empty(plain(document.spec)),
+            "defaults": list(getattr(kind(key.kind), "defaults", lambda _: ())(document)),
             "needs": sorted({str(r.target) for r in kind(key.kind).references(document, loaded.documents)}),
             "stale": key in loaded.stale,
         }
@@ -163,6 +164,8 @@ def _text(key: Key, facts: dict[str, Any], change: Change | None, style: Style) 
     for name, label in (("derivedFrom", "Derived from"), ("needs", "Needs"), ("neededBy", "Needed by")):
         if facts.get(name):
             yield f"{label + ':':<13} {escape(', '.join(facts[name]))}"
+    if facts.get("defaults"):
+        yield f"{'Defaults:':<13} {escape('; '.join(facts['defaults']))}"
     if facts.get("stale"):
         yield style.paint("!", "red") + " its file is invalid now; the last good version stays in force"
     if facts.get("suspended"):

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "observe": ("cell_reconciler.cli.observe", "snapshot of the host, for 'diff --live' elsewhere"),
     "export": ("cell_reconciler.cli.export", "write specs for the network as it is"),
     "adopt": ("cell_reconciler.cli.adopt", "take over what exists as it is: marks only"),
+    "trash": ("cell_reconciler.cli.trash", "volumes in the trash of their pools: list, restore, purge"),
     "graph": ("cell_reconciler.cli.graph", "draw NIC → bond → VLAN → bridge → VM → volume, and what is wrong"),
     "explain": ("cell_reconciler.cli.explain", "documentation of a kind or a field"),
     "schema": ("cell_reconciler.cli.schema", "JSON Schema for editors and CI"),

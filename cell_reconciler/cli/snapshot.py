@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from cell_reconciler.errors import UsageError
-from cell_reconciler.kinds.world import needs_filters, pool_targets
+from cell_reconciler.kinds.world import needs_devices, needs_filters, pool_targets
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Gap, Live, Source
@@ -46,7 +46,7 @@ def read(path: str, host: str | None = None) -> Live:
 
 
 def complete(live: Live, documents: Mapping[Key, Document]) -> Live:
-    """Pools and filters that the specs need and that were not looked at are unknown, not absent (promise 9)."""
+    """Pools, filters and devices that the specs need and nobody looked at are unknown, not absent (promise 9)."""
     unseen = "not in the snapshot; take it with these specs: cellctl observe -f PATH"
     gaps = [
         Gap(
@@ -59,6 +59,8 @@ def complete(live: Live, documents: Mapping[Key, Document]) -> Live:
     ]
     if live.filters is None and needs_filters(documents):
         gaps.append(Gap(Source.NFTABLES, unseen))
+    if live.devices is None and needs_devices(documents):
+        gaps.append(Gap(Source.DEVICES, unseen))
     known = {(gap.source, gap.scope) for gap in live.gaps}
     added = tuple(gap for gap in gaps if (gap.source, gap.scope) not in known and not live.gap(gap.source))
     return msgspec.structs.replace(live, gaps=live.gaps + added)

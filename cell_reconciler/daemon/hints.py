@@ -78,6 +78,13 @@ class PoolBack(msgspec.Struct, frozen=True):
     pool: str
 
 
+class Sleep(msgspec.Struct, frozen=True):
+    """The lock against sleep was taken or let go; ``reason``: why it cannot be had, though VMs run."""
+
+    inhibited: bool
+    reason: str = ""
+
+
 class Reload(msgspec.Struct, frozen=True):
     """SIGHUP."""
 
@@ -115,6 +122,19 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 Hint: TypeAlias = (
-    Finished | PoolLost | PoolBack | Files | Domain | Befell | Link | Filter | Lost | Back | Reload | Stop | Died
+    Finished
+    | PoolLost
+    | PoolBack
+    | Files
+    | Domain
+    | Befell
+    | Link
+    | Filter
+    | Lost
+    | Back
+    | Sleep
+    | Reload
+    | Stop
+    | Died
 )
 Tell: TypeAlias = Callable[[Hint], None]

@@ -35,6 +35,7 @@ from cell_reconciler.daemon.hints import (
     PoolBack,
     PoolLost,
     Reload,
+    Sleep,
     Stop,
 )
 from cell_reconciler.daemon.logs import logger
@@ -80,6 +81,8 @@ class Loop:
         self._options = options
         self.suspect: Callable[[str], None] = lambda _pool: None  # set by the service: asks a pool more often
         self.suspect_libvirt: Callable[[], None] = lambda: None  # likewise
+        self.keep_awake: Callable[[bool], None] = lambda _on: None  # likewise: told whether any VM runs
+        self._sleep = Sleep(inhibited=False)
         self._clock = time.monotonic
         self._random = random.random
         self._loaded: Loaded | None = None
@@ -198,10 +201,21 @@ class Loop:
                 self._stop = hint
             case Died():
                 self._died = hint
-            case Befell() | Lost() | Back() | PoolLost() | PoolBack():
+            case Befell() | Lost() | Back() | PoolLost() | PoolBack() | Sleep():
                 self._hear_news(hint)
 
-    def _hear_news(self, hint: Befell | Lost | Back | PoolLost | PoolBack) -> None:
+    def _hear_of_sleep(self, hint: Sleep) -> None:
+        self._sleep = hint
+        if hint.reason:
+            logger().warning("the host may be suspended while VMs run", reason=hint.reason)
+            self._event("Warning", "SleepPossible", f"the host may be suspended while VMs run: {hint.reason}")
+        else:
+            text = "sleep is inhibited while VMs run" if hint.inhibited else "no VM runs: the host may be suspended"
+            logger().info(text)
+            self._event("Normal", "SleepInhibited" if hint.inhibited else "SleepAllowed", text)
+        self._tell_status()
+
+    def _hear_news(self, hint: Befell | Lost | Back | PoolLost | PoolBack | Sleep) -> None:
         """What went silent is a gap until it answers again, and either is a reason to look at everything."""
         match hint:
             case Befell(name, reason, text):
@@ -222,6 +236,8 @@ class Loop:
                 logger().info("pool answers again", pool=pool)
                 self._forget_silence(pool)
                 self._full_due = 0.0
+            case Sleep():
+                self._hear_of_sleep(hint)
 
     def _pool_lost(self, pool: str, reason: str) -> None:
         document = self.loaded.documents.get(Key("StoragePool", pool))
@@ -328,6 +344,9 @@ class Loop:
             self._gap_delay = min(GAP_CAP, self._gap_delay * 1.5)
         elif not gaps:
             self._gap_delay = GAP_FIRST
+        live = self._engine.live
+        if live is not None and live.gap(Source.LIBVIRT) is None:  # else it stays as it is
+            self.keep_awake(any(domain.active is not None for domain in live.domains.values()))
         self._tell_status()
 
     def _observe_only(self) -> bool:
@@ -345,7 +364,7 @@ class Loop:
     # telling
 
     def _tell_status(self) -> None:
-        summary = self.passes.summary()
+        summary = self.passes.summary() + ("; sleep is inhibited" if self._sleep.inhibited else "")
         if summary != self._told:
             self._told = summary
             self._notify.status(summary)

@@ -305,8 +305,10 @@ class Passes:
     def _count_repair(self, change: Change, loaded: Loaded, now: float) -> None:
         """A repair of drift, or the same spec applied once more, counts towards giving up.
 
-        A restart after a crash does not: it counts towards waiting longer.
+        A restart after a crash does not: it counts towards waiting longer. Upkeep comes again by its nature.
         """
+        if change.upkeep:
+            return
         if change.cause == Cause.CRASH:
             if now - self._crashes.not_before(change.key) > CALM:
                 self._crashes.reset(change.key)

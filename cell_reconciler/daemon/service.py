@@ -19,6 +19,7 @@ from cell_reconciler.daemon.hints import Files, Hint, Reload, Stop, Tell
 from cell_reconciler.daemon.logs import logger
 from cell_reconciler.daemon.loop import Loop, Options
 from cell_reconciler.daemon.notify import Notify
+from cell_reconciler.daemon.sleep import SleepGuard
 from cell_reconciler.daemon.triggers_libvirt import LibvirtTrigger, PulseTrigger
 from cell_reconciler.daemon.triggers_netlink import NetlinkTrigger
 from cell_reconciler.daemon.triggers_nftables import FilterTrigger
@@ -76,6 +77,9 @@ def _start(crew: Crew, workers: Workers, loop: Loop, engine: Engine, tell: Tell,
     pulse = PulseTrigger(engine.doors.libvirt.pulse, tell)
     crew.start("pulse", pulse.run, pulse.stop)
     loop.suspect_libvirt = pulse.suspect
+    awake = SleepGuard(tell)
+    crew.start("sleep", awake.run, awake.stop)
+    loop.keep_awake = awake.want
     pools = PoolTrigger(engine.doors, lambda: mapping.pools(loop.documents), tell)
     crew.start("pools", pools.run, pools.stop)
     loop.suspect = pools.suspect

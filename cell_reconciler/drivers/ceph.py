@@ -11,22 +11,25 @@ import hashlib
 import json
 import threading
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from cell_reconciler.drivers import ceph_creation as creation
+from cell_reconciler.drivers import ceph_settings, ceph_snapshots, ceph_trash
 from cell_reconciler.drivers.ceph_cluster import LIMIT, Cluster, libraries
+from cell_reconciler.drivers.ceph_details import read_details
 from cell_reconciler.drivers.ceph_headers import Header, read_headers, string, unstring
 from cell_reconciler.drivers.doors import Writes
 from cell_reconciler.drivers.pool_progress import Meter, Tell, unheard
 from cell_reconciler.drivers.pool_record import Record, is_ours
 from cell_reconciler.errors import Refused, StepFailed, Transient
-from cell_reconciler.model.live import Image, Pool
+from cell_reconciler.model.live import Image, Pool, Snapshot
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.storage import Origin, PoolTarget
+from cell_reconciler.model.storage import NOTED_SETTINGS, NOTED_SNAPSHOTS, Origin, PoolTarget
 
 SILENCE = LIMIT  # while data are copied, as long as none come
+_DETAILED = frozenset({NOTED_SETTINGS, NOTED_SNAPSHOTS})
 REMOVAL = 3600.0  # deleting the objects of a large image takes its time; each operation has its own timeout
 
 
@@ -95,30 +98,51 @@ class CephDoor:
         else:
             self._on_pool(work, SILENCE, meter.alive)
 
-    def set_mark(self, name: str, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
-        def work(ioctx: Any) -> None:
-            with self._opened(ioctx, name) as image:
-                self._writes.add("rbd.metadata_set")
-                creation.write_mark(image, mark, notes)
+    def snapshots(self, name: str) -> tuple[Snapshot, ...]:
+        def work(handle: Any) -> tuple[Snapshot, ...]:
+            with self._ioctx(handle) as ioctx:
+                return () if ioctx is None else self._snapshots(ioctx, name)
 
-        self._on_pool(work)
+        return self._cluster.call(work)
+
+    def take_snapshot(self, name: str, snapshot: str) -> None:
+        self._on_image(name, lambda i, _, rbd: ceph_snapshots.take(i, snapshot, self._writes, rbd), upkeep=True)
+
+    def delete_snapshots(self, name: str, snapshots: Collection[str]) -> None:
+        def work(image: Any, ioctx: Any, rbd: Any) -> None:
+            found = [snapshot for snapshot in self._snapshots(ioctx, name) if snapshot.name in snapshots]
+            ceph_snapshots.delete(image, found, self._path(name), self._writes, rbd)
+
+        self._on_image(name, work, upkeep=True)
+
+    def set_settings(self, name: str, values: Mapping[str, str], unset: Collection[str]) -> None:
+        self._on_image(
+            name, lambda image, _, rbd: ceph_settings.write(image, values, unset, self._path(name), self._writes, rbd)
+        )
+
+    def set_mark(self, name: str, mark: Mark, notes: Mapping[str, str] | None = None) -> None:
+        def work(image: Any, *_: Any) -> None:
+            self._writes.add("rbd.metadata_set")
+            creation.write_mark(image, mark, notes)
+
+        self._on_image(name, work)
 
     def grow(self, name: str, size: int) -> None:
-        def work(ioctx: Any) -> None:
-            with self._opened(ioctx, name) as image:
-                have = image.size()
-                if size < have:
-                    raise Refused(f"image {self._path(name)} has {have} bytes and never shrinks to {size}")
-                if size > have:
-                    self._writes.add("rbd.resize")
-                    image.resize(size, allow_shrink=False)
+        def work(image: Any, *_: Any) -> None:
+            have = image.size()
+            if size < have:
+                raise Refused(f"image {self._path(name)} has {have} bytes and never shrinks to {size}")
+            if size > have:
+                self._writes.add("rbd.resize")
+                image.resize(size, allow_shrink=False)
 
-        self._on_pool(work)
+        self._on_image(name, work)
 
     def remove(self, name: str) -> None:
         def work(ioctx: Any) -> None:
             _, rbd = libraries(self._cluster.source)
             if self._may_go(ioctx, name):
+                self._forget_snapshots(ioctx, name)
                 self._writes.add("rbd.remove")
                 try:
                     rbd.RBD().remove(ioctx, name)
@@ -131,17 +155,31 @@ class CephDoor:
 
         self._on_pool(work, seconds=REMOVAL)
 
-    def trash(self, name: str) -> None:
+    def trash(self, name: str, seconds: float = 0.0) -> None:
         def work(ioctx: Any) -> None:
             _, rbd = libraries(self._cluster.source)
             if self._may_go(ioctx, name):
                 self._writes.add("rbd.trash_move")
                 try:
-                    rbd.RBD().trash_move(ioctx, name, 0)
+                    rbd.RBD().trash_move(ioctx, name, int(seconds))
                 except rbd.ImageNotFound:
                     return
 
         self._on_pool(work)
+
+    def restore(self, identity: str, name: str, notes: Mapping[str, str]) -> None:
+        def work(ioctx: Any) -> None:
+            rados, rbd = libraries(self._cluster.source)
+            ceph_trash.restore(ioctx, identity, name, self._target.place, notes, self._writes, rados, rbd)
+
+        self._on_pool(work)
+
+    def purge(self, identity: str) -> None:
+        def work(ioctx: Any) -> None:
+            rados, rbd = libraries(self._cluster.source)
+            ceph_trash.purge(ioctx, identity, self._target.place, self._writes, rados, rbd)
+
+        self._on_pool(work, seconds=REMOVAL)
 
     def close(self) -> None:
         self._cluster.close()
@@ -154,39 +192,64 @@ class CephDoor:
             capacity, available = _space(handle, self._target.pool, rados.TimedOut)
             listed = [i for i in rbd.RBD().list2(ioctx) if not i["name"].startswith(creation.TEMPORARY)]
             headers = read_headers(ioctx, (i["id"] for i in listed if i["id"]), rados.OSError)
-            images = [self._facts(i["name"], i["id"], headers[i["id"]]) for i in listed if i["id"] in headers]
-        return self._pool(exists=True, capacity=capacity, available=available), tuple(images)
+            images = self._images(ioctx, {i["id"]: i["name"] for i in listed}, headers)
+            trash = ceph_trash.listed(ioctx, rados, rbd)
+        return self._pool(exists=True, capacity=capacity, available=available, trash=trash), images
 
-    def _pool(self, *, exists: bool, capacity: int | None = None, available: int | None = None) -> Pool:
+    def _pool(self, **facts: Any) -> Pool:
         return Pool(
             name=self._target.name,
             backend="rbd",
             target=self._target.place,
-            exists=exists,
-            capacity=capacity,
-            available=available,
+            **facts,
             detail={"secret_digest": hashlib.sha256(self.secret()).hexdigest()},
         )
 
-    def _facts(self, name: str, identity: str, header: Header) -> Image:
-        record = Record.parse(header.mark, identity)
-        return Image(
-            pool=self._target.name,
-            name=name,
-            size=header.size,
-            mark=record.mark if record else None,
-            detail={"id": identity, "features": header.features} | (record.notes if record else {}),
+    def _images(self, ioctx: Any, names: Mapping[str, str], headers: Mapping[str, Header]) -> tuple[Image, ...]:
+        """Names and headers are by id. More is read of those that have a note about it."""
+        rados, _ = libraries(self._cluster.source)
+        records = {identity: Record.parse(header.mark, identity) for identity, header in headers.items()}
+        noted = [i for i, record in records.items() if record is not None and not _DETAILED.isdisjoint(record.notes)]
+        details = read_details(ioctx, noted, rados.OSError)
+        return tuple(
+            Image(
+                pool=self._target.name,
+                name=names[identity],
+                size=header.size,
+                mark=record.mark if (record := records[identity]) else None,
+                snapshots=details[identity].snapshots if identity in details else None,
+                settings=details[identity].settings if identity in details else {},
+                detail={"id": identity, "features": header.features} | (record.notes if record else {}),
+            )
+            for identity, header in headers.items()
         )
 
     def _image(self, ioctx: Any, name: str) -> Image | None:
+        rados, _ = libraries(self._cluster.source)
+        identity = self._id(ioctx, name)
+        headers = read_headers(ioctx, [identity], rados.OSError) if identity else {}
+        return next(iter(self._images(ioctx, {identity: name}, headers)), None)
+
+    def _id(self, ioctx: Any, name: str) -> str:
         """By the pool's directory, as ``list2`` has it: an id object without an entry there is half an image."""
         rados, _ = libraries(self._cluster.source)
         try:
-            identity = unstring(ioctx.execute("rbd_directory", "rbd", "dir_get_id", string(name), 256)[1]).decode()
+            return unstring(ioctx.execute("rbd_directory", "rbd", "dir_get_id", string(name), 256)[1]).decode()
         except rados.ObjectNotFound:
-            return None
-        header = read_headers(ioctx, [identity], rados.OSError).get(identity)
-        return self._facts(name, identity, header) if header else None
+            return ""
+
+    def _snapshots(self, ioctx: Any, name: str) -> tuple[Snapshot, ...]:
+        rados, _ = libraries(self._cluster.source)
+        identity = self._id(ioctx, name)
+        found = read_details(ioctx, [identity], rados.OSError).get(identity) if identity else None
+        return ceph_trash.known(found.snapshots, self._path(name)) if found else ()
+
+    def _forget_snapshots(self, ioctx: Any, name: str) -> None:
+        """Those of ours go with the image. Raises Refused when there are others."""
+        _, rbd = libraries(self._cluster.source)
+        if found := self._snapshots(ioctx, name):
+            with rbd.Image(ioctx, name) as image:
+                ceph_snapshots.delete(image, found, self._path(name), self._writes, rbd)
 
     def _create(self, ioctx: Any, order: creation.Order, meter: Meter) -> None:
         rados, rbd = libraries(self._cluster.source)
@@ -230,6 +293,29 @@ class CephDoor:
     def _path(self, name: str) -> str:
         return f"{self._target.place}/{name}"
 
+    def _on_image(self, name: str, work: Callable[[Any, Any, Any], None], *, upkeep: bool = False) -> None:
+        """``work(image, ioctx, rbd)``. Whoever has it open takes part in that; when they hang, the pool does not.
+
+        ``upkeep``: not worth breaking the lock of a client that does not answer. Raises StepFailed when there is no
+        such image, Transient for those clients.
+        """
+        rados, rbd = libraries(self._cluster.source)
+
+        def run(handle: Any) -> None:
+            with self._ioctx(handle) as ioctx:
+                if ioctx is None:
+                    raise self._missing()
+                me, place = f"client.{handle.get_instance_id()}", self._path(name)
+                try:
+                    ceph_snapshots.ask_owners(ioctx, name, place, me, self._writes, rados, rbd, upkeep=upkeep)
+                    image = rbd.Image(ioctx, name)
+                except rbd.ImageNotFound as error:
+                    raise StepFailed(f"image {place} does not exist", "the next run makes it again") from error
+                with image:
+                    work(image, ioctx, rbd)
+
+        self._cluster.call_with_others(run)
+
     def _on_pool(
         self, work: Callable[[Any], None], seconds: float = LIMIT, sign: Callable[[], float] | None = None
     ) -> None:
@@ -237,11 +323,14 @@ class CephDoor:
 
         def run(handle: Any) -> None:
             with self._ioctx(handle) as ioctx:
-                if ioctx is not None:
-                    return work(ioctx)
-            raise Refused(f"Ceph pool {self._target.place} does not exist", how_to_make(self._target))
+                if ioctx is None:
+                    raise self._missing()
+                work(ioctx)
 
-        return self._cluster.call(run, seconds, sign)
+        self._cluster.call(run, seconds, sign)
+
+    def _missing(self) -> Refused:
+        return Refused(f"Ceph pool {self._target.place} does not exist", how_to_make(self._target))
 
     @contextmanager
     def _ioctx(self, handle: Any) -> Iterator[Any]:
@@ -259,16 +348,6 @@ class CephDoor:
                     return
                 ioctx.set_namespace(self._target.namespace)
             yield ioctx
-
-    @contextmanager
-    def _opened(self, ioctx: Any, name: str) -> Iterator[Any]:
-        _, rbd = libraries(self._cluster.source)
-        try:
-            image = rbd.Image(ioctx, name)
-        except rbd.ImageNotFound as error:
-            raise StepFailed(f"image {self._path(name)} does not exist", "the next run makes it again") from error
-        with image:
-            yield image
 
 
 _WATCHED = "stop the VM or the job that uses it; the watch of a client that died ends after 30 s"

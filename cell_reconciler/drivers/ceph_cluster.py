@@ -54,6 +54,7 @@ class Cluster:
         self.source = f"Ceph pool {target.place} ({','.join(target.monitors)})"
         self._deadline = Deadline(self.source)
         self._filling = Deadline(f"{self.source}, or what a volume is made from,")
+        self._shared = Deadline(f"{self.source}, or a client that has an image open,")
         self._lock = threading.Lock()
         self._current: _Connection | None = None
 
@@ -64,6 +65,10 @@ class Cluster:
         """
         deadline = self._deadline if sign is None else self._filling
         return deadline.call(lambda: self._translated(work), seconds, sign)
+
+    def call_with_others(self, work: Callable[[Any], T]) -> T:
+        """As ``call``, of work in which the clients that have an image open take part: they may hang."""
+        return self._shared.call(lambda: self._translated(work), LIMIT)
 
     def secret(self) -> str:
         """The cephx key in base64, from its file. Raises Unreachable; the message never holds the content."""

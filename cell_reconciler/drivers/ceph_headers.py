@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -42,37 +42,30 @@ def unstring(data: bytes) -> bytes:
 
 
 def read_headers(ioctx: Any, ids: Iterable[str], error: Callable[..., Exception]) -> dict[str, Header]:
-    """Headers by image id; an image that is deleted meanwhile is left out.
-
-    Raises ``error(message, errno=…)`` (``rados.OSError``) for the first operation that fails otherwise; whatever is
-    in flight has come back by then: each operation ends by itself, at the latest with librados' timeout.
-    """
-    reads: list[_Read] = []
-    failed = 0
-    try:
-        for image in ids:
-            if len(reads) >= IN_FLIGHT and (failed := reads[-IN_FLIGHT].failure()):
-                break
-            reads.append(_Read(ioctx, image))
-        for read in reads:
-            failed = read.failure() or failed
-        if failed:
-            raise error(f"reading image headers failed: {errno.errorcode.get(failed)}", errno=failed)
-        return {read.image: header for read in reads if (header := read.header()) is not None}
-    finally:
-        for read in reads:
-            read.failure()  # so that none is on its way when it is released
-            ioctx.release_read_op(read.operation)
+    """Headers by image id; an image that is deleted meanwhile is left out. Raises as ``read_all``."""
+    return read_all(ioctx, ids, _Header, error)
 
 
-class _Read:
+T = TypeVar("T")
+
+
+class Read(Generic[T]):
     """One operation on its way. Nobody is called back: a callback of Python for each costs more than the read."""
 
     def __init__(self, ioctx: Any, image: str) -> None:
         self.image = image
+        self.ioctx = ioctx
         self.operation = ioctx.create_read_op()
-        self._answer, _ = ioctx.get_omap_vals_by_keys(self.operation, _KEYS)
+        self.ask()
         self._completion = ioctx.operate_aio_read_op(self.operation, f"rbd_header.{image}")
+
+    def ask(self) -> None:
+        """Put into the operation what is to be read."""
+        raise NotImplementedError
+
+    def answer(self) -> T | None:
+        """What came of it; None for an object that is gone, or half gone."""
+        raise NotImplementedError
 
     def failure(self) -> int:
         """Waits for the end. The errno, 0 when it succeeded or there is no such object."""
@@ -80,8 +73,36 @@ class _Read:
         result: int = self._completion.get_return_value()
         return -result if result < 0 and result != -errno.ENOENT else 0
 
-    def header(self) -> Header | None:
-        """None for an object that is gone, or half gone."""
+
+def read_all(ioctx: Any, ids: Iterable[str], kind: type[Read[T]], error: Callable[..., Exception]) -> dict[str, T]:
+    """Answers by image id; an image that is deleted meanwhile is left out.
+
+    Raises ``error(message, errno=…)`` (``rados.OSError``) for the first operation that fails otherwise; whatever is
+    in flight has come back by then: each operation ends by itself, at the latest with librados' timeout.
+    """
+    reads: list[Read[T]] = []
+    failed = 0
+    try:
+        for image in ids:
+            if len(reads) >= IN_FLIGHT and (failed := reads[-IN_FLIGHT].failure()):
+                break
+            reads.append(kind(ioctx, image))
+        for read in reads:
+            failed = read.failure() or failed
+        if failed:
+            raise error(f"reading image headers failed: {errno.errorcode.get(failed)}", errno=failed)
+        return {read.image: answer for read in reads if (answer := read.answer()) is not None}
+    finally:
+        for read in reads:
+            read.failure()  # so that none is on its way when it is released
+            ioctx.release_read_op(read.operation)
+
+
+class _Header(Read[Header]):
+    def ask(self) -> None:
+        self._answer, _ = self.ioctx.get_omap_vals_by_keys(self.operation, _KEYS)
+
+    def answer(self) -> Header | None:
         found = dict(self._answer)
         if "size" not in found or "features" not in found:
             return None

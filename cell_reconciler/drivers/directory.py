@@ -6,7 +6,7 @@ What is ours is written in ``.cell/`` beside the files, each record bound to the
     .cell/demo.json          mark and notes of demo.raw
     .cell/demo.tmp           a file that is being made; it gets its name once all else is on disk
     .cell/.pool.json         mark of the directory itself, when we made it (no volume's name starts with a dot)
-    .cell/trash/demo.1.raw   with its record; to restore it, move it back and adopt it
+    .cell/trash/demo.1.raw   with its record, which also says since when it is there, and how long it stays
     .cell/lock               held (flock) by whoever writes, so that hosts can share a directory
 """
 
@@ -17,19 +17,20 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 from cell_reconciler.drivers import directory_creation as creation
 from cell_reconciler.drivers import directory_files as files
+from cell_reconciler.drivers import directory_trash as trash
 from cell_reconciler.drivers.directory_files import CELL, SUFFIX, opened
 from cell_reconciler.drivers.doors import Writes
 from cell_reconciler.drivers.pool_deadline import Deadline
 from cell_reconciler.drivers.pool_progress import Meter, Tell, unheard
 from cell_reconciler.drivers.pool_record import Record, is_ours
 from cell_reconciler.errors import Refused, StepFailed, Transient, Unreachable
-from cell_reconciler.model.live import Image, Pool
+from cell_reconciler.model.live import Image, Pool, Snapshot
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import Origin, PoolTarget
 
@@ -140,15 +141,46 @@ class DirectoryDoor:
 
         self._writing(work)
 
-    def trash(self, name: str) -> None:
+    def trash(self, name: str, seconds: float = 0.0) -> None:
         def work() -> None:
             with self._locked() as (root, cell):
                 if self._may_go(root, cell, name):
                     self._writes.add("directory.trash")
                     files.unlink(cell, f"{name}.tmp")
-                    files.to_trash(root, cell, name)
+                    trash.move(root, cell, name, seconds)
 
         self._writing(work)
+
+    def restore(self, identity: str, name: str, notes: Mapping[str, str]) -> None:
+        def work() -> None:
+            with self._locked() as (root, cell):
+                self._writes.add("directory.restore")
+                trash.restore(root, cell, identity, name, notes, self._path(name))
+
+        self._writing(work)
+
+    def purge(self, identity: str) -> None:
+        def work() -> None:
+            with self._locked() as (_, cell):
+                self._writes.add("directory.purge")
+                trash.purge(cell, identity, self._target.path)
+
+        self._writing(work)
+
+    def snapshots(self, name: str) -> tuple[Snapshot, ...]:
+        raise self._without("snapshots")
+
+    def take_snapshot(self, name: str, snapshot: str) -> None:
+        raise self._without("snapshots")
+
+    def delete_snapshots(self, name: str, snapshots: Collection[str]) -> None:
+        raise self._without("snapshots")
+
+    def set_settings(self, name: str, values: Mapping[str, str], unset: Collection[str]) -> None:
+        raise self._without("settings of single volumes")
+
+    def _without(self, what: str) -> Refused:
+        return Refused(f"{self._target.path} is a directory, which has no {what}", "use a pool in Ceph (rbd)")
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -167,6 +199,7 @@ class DirectoryDoor:
                 mark=record.mark if record else None,
                 capacity=space.f_frsize * space.f_blocks,
                 available=space.f_frsize * space.f_bavail,
+                trash=trash.listed(cell),
             )
             return pool, tuple(image for image in images if image is not None)
         return absent, ()
@@ -226,15 +259,14 @@ class DirectoryDoor:
     def _empty(self, root: int, cell: int) -> None:
         """Take away what is ours in an empty pool, the mark last. Raises Refused when data is left."""
         left = [entry for entry in os.listdir(root) if entry != CELL]
-        left += [f"{CELL}/trash/{entry}" for entry in files.trashed(cell)]
+        left += [f"{CELL}/trash/{entry}" for entry in trash.names(cell)]
         if left:
             raise Refused(
                 f"{self._target.path} is not empty: it holds {', '.join(sorted(left)[:3])}",
                 "move or delete what is in it; then it is removed",
             )
         self._writes.add("directory.delete_pool")
-        with suppress(FileNotFoundError):
-            os.rmdir("trash", dir_fd=cell)
+        trash.remove(cell)
         for entry in sorted(os.listdir(cell), key=lambda entry: entry == _POOL):
             os.unlink(entry, dir_fd=cell)
 

@@ -115,26 +115,3 @@ def unlink(directory: int, name: str) -> None:
     """Idempotent."""
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=directory)
-
-
-def trashed(cell: int) -> list[str]:
-    """What lies in the trash."""
-    try:
-        with opened(cell, "trash", DIRECTORY) as trash:
-            return os.listdir(trash)
-    except FileNotFoundError:
-        return []
-
-
-def to_trash(root: int, cell: int, name: str) -> None:
-    """Move a volume, then its record, to the first free number. The caller holds the lock."""
-    with suppress(FileExistsError):
-        os.mkdir("trash", 0o700, dir_fd=cell)
-    with opened(cell, "trash", DIRECTORY) as trash:
-        taken = set(os.listdir(trash))
-        number = next(n for n in range(1, len(taken) + 2) if f"{name}.{n}{SUFFIX}" not in taken)
-        os.rename(name + SUFFIX, f"{name}.{number}{SUFFIX}", src_dir_fd=root, dst_dir_fd=trash)
-        with suppress(FileNotFoundError):
-            os.rename(f"{name}.json", f"{name}.{number}.json", src_dir_fd=cell, dst_dir_fd=trash)
-        os.fsync(trash)
-    os.fsync(root)

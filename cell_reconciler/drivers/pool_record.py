@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cell_reconciler.model.live import Image
+from cell_reconciler.model.live import Image, Trashed
 from cell_reconciler.model.mark import Mark
 
 
@@ -36,6 +36,11 @@ class Record(msgspec.Struct, frozen=True):
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         return record if record.bind == bind and Mark.parse(record.mark) is not None else None
+
+
+def is_ours_in_trash(entry: Trashed) -> bool:
+    """As ``is_ours``, of what lies in the trash."""
+    return is_ours(Image(pool="", name=entry.name, size=0, mark=entry.mark))
 
 
 def is_ours(image: Image) -> bool:

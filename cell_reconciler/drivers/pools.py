@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import import_module
 from typing import Protocol, cast
 
 from cell_reconciler.drivers.doors import Writes
 from cell_reconciler.drivers.pool_progress import Tell, unheard
 from cell_reconciler.errors import UsageError
-from cell_reconciler.model.live import Image, Pool
+from cell_reconciler.model.live import Image, Pool, Snapshot
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import Origin, PoolTarget
 
@@ -66,10 +66,37 @@ class PoolDoor(Protocol):
         """To ``size`` bytes; Refused when that would shrink it."""
 
     def remove(self, name: str) -> None:
-        """Delete the data. Idempotent. Transient while somebody has it open; Refused when it is not ours."""
+        """Delete the data, and the snapshots of ours. Idempotent.
 
-    def trash(self, name: str) -> None:
-        """Move it out of the way so that it can be restored; otherwise as ``remove``."""
+        Transient while somebody has it open; Refused when it is not ours, or has snapshots of others.
+        """
+
+    def trash(self, name: str, seconds: float = 0.0) -> None:
+        """Move it out of the way so that it can be restored, for ``seconds`` at least; otherwise as ``remove``."""
+
+    def restore(self, identity: str, name: str, notes: Mapping[str, str]) -> None:
+        """Give what lies in the trash (``Pool.trash``) a name again; ``notes`` replace those beside its mark first.
+
+        Refused when the name is taken, or nothing of that id lies there. Under another name than it had it is not ours.
+        """
+
+    def purge(self, identity: str) -> None:
+        """Destroy what lies in the trash. Refused when it is not ours, or is not to go yet. Transient while it is open.
+
+        Its snapshots go too, when they are ours and can; otherwise Refused.
+        """
+
+    def snapshots(self, name: str) -> tuple[Snapshot, ...]:
+        """Of an image; empty when there is no such image. Refused by a backend that has none."""
+
+    def take_snapshot(self, name: str, snapshot: str) -> None:
+        """Idempotent. Transient, as every change of an image, while a client that has it open does not answer."""
+
+    def delete_snapshots(self, name: str, snapshots: Collection[str]) -> None:
+        """Those that are gone are gone. Refused, and none deleted, when one is not ours, is protected or has clones."""
+
+    def set_settings(self, name: str, values: Mapping[str, str], unset: Collection[str]) -> None:
+        """Options of the backend for this image. Refused for one that the backend does not take."""
 
     def close(self) -> None: ...
 

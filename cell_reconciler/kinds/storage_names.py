@@ -12,6 +12,11 @@ LONGEST = 96  # RBD_MAX_IMAGE_NAME_SIZE of librbd.h; file names may have 255 byt
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
+def is_name(text: str) -> bool:
+    """May a pool or a volume be called so?"""
+    return bool(_SAFE.fullmatch(text)) and len(text) <= LONGEST
+
+
 def check_name(doc: Document) -> Iterable[Problem]:
     """No '/', no '@', no leading '.' or '-'; short enough for every backend."""
     name = doc.key.name

@@ -8,6 +8,7 @@ import msgspec
 
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.model.document import Document
+from cell_reconciler.model.guest import GuestTarget
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live
 from cell_reconciler.model.storage import PoolTarget
@@ -23,9 +24,30 @@ def pool_targets(documents: Mapping[Key, Document]) -> dict[str, PoolTarget]:
     return {doc.key.name: target(doc) for doc in pools}
 
 
+def guest_targets(documents: Mapping[Key, Document]) -> dict[str, GuestTarget]:
+    """What VMs need beside their XML, by VM; of those that need anything."""
+    vms = [doc for key, doc in documents.items() if key.kind == "VirtualMachine"]
+    some = [doc for doc in vms if doc.spec.cloud_init or doc.spec.graphics.password]
+    if not some:
+        return {}
+    from cell_reconciler.kinds.virtual_machine import passwords, seed
+
+    return {doc.key.name: GuestTarget(seed=seed.target(doc), password=passwords.file_of(doc)) for doc in some}
+
+
 def needs_filters(documents: Mapping[Key, Document]) -> bool:
     """Does any of the documents need a packet filter? Reading filters takes a library that not every host has."""
     return any(key.kind == "Bridge" and doc.spec.mode == "internal" for key, doc in documents.items())
+
+
+def needs_devices(documents: Mapping[Key, Document]) -> bool:
+    """Does any of the documents need a device of the host? Nobody else pays for looking at them."""
+    machines = [doc for key, doc in documents.items() if key.kind == "VirtualMachine"]
+    if not machines:
+        return False
+    from cell_reconciler.kinds.virtual_machine.host_devices import needed
+
+    return any(needed(doc.spec) for doc in machines)
 
 
 def domain_type(documents: Mapping[Key, Document], host: str) -> str:

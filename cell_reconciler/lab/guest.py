@@ -5,6 +5,10 @@ system is the machine's by 9p, read-only, with an overlay in the guest's memory;
 9p export, writable, at the same path; a raw disk with ext4 is what the host keeps over a power cut (9p and memory
 have no O_DIRECT, which disks of VMs use).
 
+It has an IOMMU, and on it what can be given to a VM: a RAID controller with a disk, a NIC, and a stick on USB. Their
+drivers are modules that nothing loads by itself (megaraid_sas, e1000e, xhci_pci), so that whoever does not want them
+does not see them.
+
 The way in is SSH, for it is the one existing tool that carries streams, a terminal and exit codes over any
 transport: dropbear, because it comes without a service that would start on this machine, with keys made for this
 lab. It listens on a virtio NIC with QEMU user networking (``restrict=on``: nothing is reached by it, but for one
@@ -28,7 +32,8 @@ SCRIPTS = ("guest.sh", "guest-exec.sh", "host.sh")
 SSHRUN = Path(__file__).with_name("sshrun.py")
 SSH_PORT = 2222  # on the loopback of the lab's own network: no other lab can have it
 MANAGEMENT_MAC, CEPH_MAC = "52:54:00:ce:11:01", "52:54:00:ce:11:02"
-DISK_BYTES = 64 << 30  # sparse
+DISKS = {"disk.img": 64 << 30, "hba.img": 256 << 20, "stick.img": 16 << 20}  # bytes, sparse
+HBA_SLOT, NIC_SLOT = "0x10", "0x11"  # on the root bus: 0000:00:10.0 and 0000:00:11.0
 BOOT_TIMEOUT = 180.0  # s; 12 s on a quiet machine
 MEMORY, CPUS = "2G", "2"
 
@@ -69,10 +74,10 @@ def prepare(places: Places) -> None:
     (places.work / "authorized_keys").write_bytes((places.run / "key.pub").read_bytes())
     (places.run / "ssh_config").write_text(SSH_CONFIG.format(port=SSH_PORT, run=places.run))
     (places.work / "exec").mkdir()
-    disk = places.work / "disk.img"
-    with disk.open("wb") as image:
-        image.truncate(DISK_BYTES)
-    _tool("mkfs.ext4", "-q", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", str(disk))
+    for name, size in DISKS.items():
+        with (places.work / name).open("wb") as image:
+            image.truncate(size)
+    _tool("mkfs.ext4", "-q", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", str(places.work / "disk.img"))
 
 
 def boot(places: Places, state: State, rack: Process) -> Process:
@@ -130,8 +135,16 @@ def qemu_argv(places: Places, state: State) -> list[str]:
         "LAB_CEPH_MAC": CEPH_MAC,
     }
     append = ["console=ttyS1", "quiet", "loglevel=3", "panic=-1", f"init={work}/guest.sh"]
-    append += [f"{name}={value}" for name, value in parameters.items()]
+    append += ["intel_iommu=on", *(f"{name}={value}" for name, value in parameters.items())]
     options = [
+        *("-machine", "q35", "-device", "intel-iommu,intremap=on"),
+        *("-device", f"megasas-gen2,id=hba,addr={HBA_SLOT}"),
+        *("-drive", f"if=none,id=given,format=raw,file={_comma(work)}/hba.img"),
+        *("-device", "scsi-hd,bus=hba.0,drive=given,serial=given"),
+        *("-device", "qemu-xhci,id=usb", "-drive", f"if=none,id=stick,format=raw,file={_comma(work)}/stick.img"),
+        *("-device", "usb-storage,bus=usb.0,drive=stick"),
+        *("-netdev", "user,id=given,restrict=on"),
+        *("-device", f"e1000e,netdev=given,addr={NIC_SLOT},romfile="),
         *("-append", " ".join(append)),
         *("-serial", f"file:{_comma(str(places.run))}/console.log"),
         *("-fsdev", f"local,id=lab,path={_comma(work)},security_model=passthrough,multidevs=remap"),

@@ -11,7 +11,8 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
 /bin/busybox mount -t proc proc /proc # by its path: the shell finds its own applets through /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev # not the machine's by 9p: that has a /dev/kvm
-mkdir -p /dev/pts /dev/shm
+mkdir -p /dev/pts /dev/shm /dev/hugepages
+mount -t hugetlbfs hugetlbfs /dev/hugepages # libvirtd looks for it when it starts
 mount -t devpts -o mode=620,gid=5 devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t cgroup2 cgroup2 /sys/fs/cgroup

@@ -12,9 +12,9 @@ from cell_reconciler.errors import UsageError
 from cell_reconciler.kinds import KINDS, kind, kind_by_alias
 from cell_reconciler.load.envelope import API_VERSION, Envelope
 from cell_reconciler.load.schema import ecma, plain, summary, with_examples
-from cell_reconciler.load.suggest import did_you_mean, nearest
 from cell_reconciler.model.fields import UNSET, Effect, Field
 from cell_reconciler.model.quantities import Bytes, Cpus, CpuSet, Duration, Mac
+from cell_reconciler.model.suggest import did_you_mean, nearest
 
 CHANGE = {
     Effect.POLICY: "none on the host: it guides the reconciler",

@@ -16,13 +16,13 @@ from cell_reconciler.kinds import KINDS, kind
 from cell_reconciler.load.envelope import API_VERSION, Envelope, Placement, placement
 from cell_reconciler.load.rules import document_rules, variant_rules
 from cell_reconciler.load.settings import held
-from cell_reconciler.load.suggest import did_you_mean
 from cell_reconciler.load.tree import for_host, locate, patches, pointer
 from cell_reconciler.load.yaml_events import Raw, parse
-from cell_reconciler.model.diagnostic import Diagnostic, Position
+from cell_reconciler.model.diagnostic import Diagnostic, Position, Severity
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import decode
 from cell_reconciler.model.key import Key
+from cell_reconciler.model.suggest import did_you_mean
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,8 +153,8 @@ def _variant(raw: Raw, found: list[Diagnostic]) -> Document | None:
         reason = str(error)
     wrong = list(_judge(raw, meant.name, reason)) if reason else []
     wrong += variant_rules(raw, meant.spec)
-    if wrong:
-        found += wrong
+    found += wrong
+    if any(diagnostic.severity == Severity.ERROR for diagnostic in wrong):
         return None
     return Document(
         key=Key(meant.name, envelope.metadata.name),

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cell_reconciler.load.schema import ecma
-from cell_reconciler.load.suggest import did_you_mean
 from cell_reconciler.load.tree import escape, locate, pointer
 from cell_reconciler.load.yaml_events import Raw
 from cell_reconciler.model.diagnostic import Diagnostic
 from cell_reconciler.model.quantities import Bytes, Cpus, CpuSet, Duration, Mac
+from cell_reconciler.model.suggest import did_you_mean
 
 _TYPES = {
     "string": "a string",

@@ -13,10 +13,10 @@ from typing import Any
 
 from cell_reconciler.kinds import KINDS
 from cell_reconciler.load.envelope import placement
-from cell_reconciler.load.suggest import nearest
 from cell_reconciler.load.yaml_events import Parsed
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
+from cell_reconciler.model.suggest import nearest
 
 SETTINGS = frozenset({"Host", "Reconciler"})
 

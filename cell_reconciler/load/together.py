@@ -13,11 +13,11 @@ import msgspec
 from cell_reconciler.kinds import KINDS, kind
 from cell_reconciler.kinds.contract import Problem, Reference
 from cell_reconciler.load.documents import Entry
-from cell_reconciler.load.suggest import did_you_mean
 from cell_reconciler.model.diagnostic import Diagnostic, Position, Severity
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live
+from cell_reconciler.model.suggest import did_you_mean
 
 _LONGEST = 1024  # of a message: a rule that names everything it collides with can name thousands
 

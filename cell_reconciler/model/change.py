@@ -91,6 +91,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""  # what the risk is for: "carries VirtualMachine/web-01"
     restart: bool = False  # restarts a VM
     deletes: bool = False
+    # Upkeep beside what the document says (a snapshot that is due): it is no difference and nobody waits for it; when
+    # it fails, this is the condition instead of Ready.
+    upkeep: str = ""
     needs: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
 
@@ -126,6 +129,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(f for f in self.fields if f.pending)
 
     @property
+    def upkeep(self) -> bool:
+        """Only upkeep is to be done: the object is as declared."""
+        ignored = all(field.ignored for field in self.fields)
+        return bool(self.steps) and all(s.upkeep for s in self.steps) and not self.refused and ignored
+
+    @property
     def quiet(self) -> bool:
         """Nothing to do, nothing refused: in sync (pending fields are not quiet: they are differences)."""
         return self.verb == Verb.NONE and not self.steps and not self.refused and not self.fields
@@ -149,8 +158,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def empty(self) -> bool:
-        """True when there is nothing to do, nothing differs and everything is known."""
-        return not self.unknown and all(c.quiet or _only_ignored(c) for c in self.changes)
+        """True when nothing differs and everything is known; upkeep may be due."""
+        return not self.unknown and all(c.quiet or c.upkeep or _only_ignored(c) for c in self.changes)
 
 
 def _only_ignored(change: Change) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from cell_reconciler.model.diagnostic import Diagnostic, Position
-from cell_reconciler.model.fields import Spec, encode
+from cell_reconciler.model.fields import UNSET, Spec, encode, fields_of
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.mark import Mark
 
@@ -91,5 +91,16 @@ def mark_of(document: Document, digest: str, *, adopted: bool = False) -> Mark:
 
 
 def spec_digest(spec: Spec) -> str:
-    """Short digest of a typed spec, as the ownership mark carries it: 16 hex digits."""
-    return hashlib.sha256(msgspec.json.encode(spec, enc_hook=encode, order="sorted")).hexdigest()[:16]
+    """Short digest of a typed spec, as the ownership mark carries it: 16 hex digits.
+
+    Of what differs from the defaults only, so that a release that knows more fields finds the marks of the one before.
+    """
+    return hashlib.sha256(msgspec.json.encode(_said(spec), enc_hook=encode, order="sorted")).hexdigest()[:16]
+
+
+def _said(value: Any) -> Any:
+    """Without what is absent or as by default."""
+    if isinstance(value, msgspec.Struct):
+        said = ((field, getattr(value, field.name)) for field in fields_of(value.__class__))
+        return {f.yaml: _said(v) for f, v in said if v is not None and v is not UNSET and v != f.default}
+    return [_said(item) for item in value] if isinstance(value, tuple) else value

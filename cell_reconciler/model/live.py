@@ -12,6 +12,9 @@ from typing import Any
 
 import msgspec
 
+from cell_reconciler.model.guest import Password, Seed
+from cell_reconciler.model.host_devices import HostDevices
+
 
 class Source(StrEnum):
     LIBVIRT = "libvirt"
@@ -19,6 +22,7 @@ class Source(StrEnum):
     NFTABLES = "nftables"
     CEPH = "ceph"
     FILES = "files"
+    DEVICES = "devices"
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -155,6 +159,18 @@ class Manager(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""  # its profile or file
 
 
+class Trashed(msgspec.Struct, frozen=True, kw_only=True):
+    """An image in the trash of its pool. Times are RFC 3339, UTC; empty: unknown."""
+
+    id: str  # by which the pool knows it there: names may lie there several times
+    name: str  # that it had
+    at: str = ""  # when it was moved there
+    until: str = ""  # nobody removes it before
+    size: int | None = None  # bytes
+    mark: str | None = None  # None: not ours
+    notes: dict[str, str] = {}  # that stand beside the mark
+
+
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """A place for volumes: a Ceph pool (and namespace) or a directory."""
 
@@ -165,7 +181,15 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     mark: str | None = None
     capacity: int | None = None  # bytes
     available: int | None = None  # bytes
+    trash: tuple[Trashed, ...] = ()
     detail: dict[str, Any] = {}
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """``held``: it is protected, or clones share its data: it cannot be deleted."""
+
+    name: str
+    held: bool = False
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +201,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     mark: str | None = None
     path: str | None = None  # of a file
     watchers: int | None = None
+    snapshots: tuple[Snapshot, ...] | None = None  # None: not read; read of images that have a schedule only
+    settings: dict[str, str] = {}  # options of librbd for this image; read of images with settings of ours only
     detail: dict[str, Any] = {}
 
 
@@ -188,6 +214,9 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
     cpus: HostCpus = HostCpus()
+    seeds: dict[str, Seed] = {}  # by name of the VM
+    passwords: dict[str, Password] = {}  # by name of the VM, of those whose document has one
+    nwfilters: tuple[str, ...] | None = None  # names of libvirt's network filters; None: it was not asked
     links: dict[str, Link] = {}  # by name
     routes: tuple[Route, ...] = ()
     rules: tuple[Rule, ...] = ()
@@ -196,6 +225,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     managers: dict[str, Manager] = {}  # link → who else manages it
     pools: dict[str, Pool] = {}  # by StoragePool name
     images: dict[str, Image] = {}  # by "pool/name" (StoragePool name)
+    devices: HostDevices | None = None  # None: no document needed them, so nobody looked
     gaps: tuple[Gap, ...] = ()
 
     def gap(self, source: Source, scope: str = "") -> Gap | None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
+
+# Notes beside the mark of a volume (``drivers.pool_record``) that make a driver read more of its image
+NOTED_SNAPSHOTS, NOTED_SETTINGS = "snapshots", "settings"
+SNAPSHOT = "cell-"  # how the names of our snapshots begin; those that people make are never touched
 
 
 class PoolTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,3 +82,19 @@ def disk_source(target: PoolTarget, volume: str) -> DiskSource:
             secret_uuid=target.secret_uuid,
         )
     return DiskSource(backend=target.backend, path=f"{target.path.rstrip('/')}/{volume}.raw")
+
+
+def snapshot_name(at: datetime) -> str:
+    """``cell-20261128T110000Z``: the time in UTC, to the second."""
+    return SNAPSHOT + at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def snapshot_time(name: str) -> datetime | None:
+    """None for a snapshot that we did not name."""
+    text = name.removeprefix(SNAPSHOT)
+    if text == name or len(text) != 16 or text[8] != "T" or text[15] != "Z":
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

@@ -12,7 +12,9 @@ from cell_reconciler.model.document import Document
 
 
 def refuse(change: Change, refusal: Refusal, keep: Iterable[Step] = ()) -> Change:
-    """The change without its steps (but ``keep``), and with one more reason."""
+    """The change without its steps (but ``keep``), and with one more reason. Upkeep is left undone without ado."""
+    if change.upkeep:
+        return msgspec.structs.replace(change, steps=(), notes=(*change.notes, refusal.message))
     return msgspec.structs.replace(change, steps=tuple(keep), refused=(*change.refused, refusal))
 
 

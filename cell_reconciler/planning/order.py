@@ -64,9 +64,14 @@ def _tokens(
         gives[f"released:{ref}"].append(end)
     if change.steps[-1].deletes:
         needs[start].add(f"released:{key}")
-    else:
-        gives[f"ready:{key}"].append(end)
+    elif (last := _last(change)) is not None:
+        gives[f"ready:{key}"].append(start + last)
     needs[start].update(f"ready:{ref}" for ref in refers.get(key, ()))
+
+
+def _last(change: Change) -> int | None:
+    """The step after which the object is as declared; upkeep comes after it."""
+    return max((index for index, step in enumerate(change.steps) if not step.upkeep), default=None)
 
 
 def _sort(steps: Sequence[Step], before: Sequence[set[int]]) -> tuple[tuple[Step, ...], Edges]:

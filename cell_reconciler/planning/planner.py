@@ -62,9 +62,11 @@ def make_plan(host: str, loaded: Loaded, live: Live, policy: Policy, only: Colle
 
 
 def live_digest(live: Live) -> str:
-    """Moves when anything observed moves, but for the time and the free space of pools, which move all the time."""
+    """Moves when anything observed moves, but for what moves all the time: time, free space and pages, snapshots."""
     pools = {n: msgspec.structs.replace(p, available=None, capacity=None) for n, p in live.pools.items()}
-    live = msgspec.structs.replace(live, pools=pools, at=None)
+    images = {n: msgspec.structs.replace(i, snapshots=None) if i.snapshots else i for n, i in live.images.items()}
+    devices = live.devices and msgspec.structs.replace(live.devices, hugepages={})
+    live = msgspec.structs.replace(live, pools=pools, images=images, devices=devices, at=None)
     return "sha256:" + hashlib.sha256(msgspec.json.encode(live, order="sorted")).hexdigest()
 
 

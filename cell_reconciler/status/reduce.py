@@ -29,7 +29,9 @@ def reduce(
     the kinds report beside Ready. ``now`` is RFC 3339 text.
     """
     changes = {c.key: c for c in plan.changes}
-    failures = {o.key: o for o in outcomes if o.result in (Result.FAILED, Result.BLOCKED)}
+    failed = [o for o in outcomes if o.result in (Result.FAILED, Result.BLOCKED)]
+    failures = {o.key: o for o in failed if not plan.steps[o.step].upkeep}
+    neglected = {o.key: o for o in failed if plan.steps[o.step].upkeep and o.result == Result.FAILED}
     result: dict[Key, ResourceStatus] = {}
     for key, document in loaded.documents.items():
         if key not in changes and key not in plan.unknown:
@@ -39,6 +41,7 @@ def reduce(
         conditions += _beside(key, change, loaded)
         conditions += list(health.get(key, ()))
         old = before.get(key)
+        conditions += _neglect(change, plan, neglected.get(key), old, executed=executed)
         result[key] = ResourceStatus(
             key=key,
             conditions=tuple(_since(c, old, now) for c in conditions),
@@ -63,7 +66,7 @@ def _ready(key: Key, change: Change | None, plan: Plan, failure: Outcome | None,
     if change.refused:
         first = change.refused[0]
         return Condition(type="Ready", status=Truth.FALSE, reason=first.reason, message=first.message)
-    if change.steps and not executed:
+    if change.steps and not executed and not change.upkeep:
         return Condition(
             type="Ready",
             status=Truth.FALSE,
@@ -72,6 +75,18 @@ def _ready(key: Key, change: Change | None, plan: Plan, failure: Outcome | None,
         )
     note = change.notes[0] if change.notes else ""
     return Condition(type="Ready", status=Truth.TRUE, reason="InSync", message=note)
+
+
+def _neglect(
+    change: Change | None, plan: Plan, failure: Outcome | None, old: ResourceStatus | None, *, executed: bool
+) -> Iterable[Condition]:
+    """Upkeep that failed; it stays so until it is done."""
+    if failure is not None:
+        kind = plan.steps[failure.step].upkeep
+        yield Condition(type=kind, status=Truth.TRUE, reason="StepFailed", message=failure.error)
+    elif change is not None and old is not None and not executed:
+        kinds = dict.fromkeys(step.upkeep for step in change.steps if step.upkeep)
+        yield from (kept for kind in kinds if (kept := old.condition(kind)) is not None)
 
 
 def _beside(key: Key, change: Change | None, loaded: Loaded) -> Iterable[Condition]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 from cell_reconciler.lab import Lab
 from tests.bench import offline
+from tests.bench.ansible_vms import environment
 from tests.bench.images import images
 from tests.bench.measure import compiled
 from tests.bench.network import network
 from tests.conftest import ROOT
 
 
-def in_lab(module: str) -> None:
-    with Lab.up(name="bench", kernel="namespace") as lab:
-        argv = [sys.executable, "-m", f"tests.bench.{module}", str(lab.share / "specs")]
+def in_lab(module: str, *args: str) -> None:
+    with Lab.up(name=f"bench-{os.getpid()}", kernel="namespace") as lab:
+        argv = [sys.executable, "-m", f"tests.bench.{module}", str(lab.share / "specs"), *args]
         code = lab.popen(argv).wait()
         if code:
             raise SystemExit(code)
@@ -28,11 +31,22 @@ def vms() -> None:
     in_lab("vms")
 
 
+def ansible() -> None:
+    """Beside Ansible; without a way to install it: say so."""
+    try:
+        place = environment()
+    except subprocess.CalledProcessError as error:
+        print(f"(ansible: it could not be installed: {error})", flush=True)
+        return
+    in_lab("ansible_vms", str(place))
+
+
 BENCHES = {
     "startup": offline.startup,
     "specs": offline.specs,
     "host": on_host,
     "vms": vms,
+    "ansible": ansible,
     "images": images,
     "network": network,
 }

@@ -1,4 +1,4 @@
-"""The floor of making VMs: a bare loop of the same calls. ``floor_vms.py make|wipe DIRECTORY`` of domain XML."""
+"""The floor of making VMs: a bare loop of the same calls. ``floor_vms.py make DIRECTORY`` (domain XML), or ``wipe``."""
 
 import sys
 from pathlib import Path

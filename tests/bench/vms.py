@@ -26,22 +26,24 @@ def main(directory: Path) -> None:
     for _ in range(ROUNDS):
         ours = min(ours, seconds(apply, 1))
         again = min(again, seconds(apply, 1))
-        for name in _virsh("list", "--all", "--name").split():
-            (definitions / name).write_text(_virsh("dumpxml", "--inactive", name))
-        _wipe(definitions)
+        for name in virsh("list", "--all", "--name").split():
+            (definitions / name).write_text(virsh("dumpxml", "--inactive", name))
+        wipe()
         floor = min(floor, seconds([*FLOOR, "make", str(definitions)], 1))
-        _wipe(definitions)
+        wipe()
     what = f"{COUNT} new VMs, defined and started"
     row(what, f"{ours:.2f} s", f"bare loop {floor:.2f} s", f"1.3 x floor, is {ours / floor:.2f} x")
     row("... again, nothing to do", f"{again:.2f} s", "", "")
 
 
-def _virsh(*args: str) -> str:
+def virsh(*args: str) -> str:
+    """What virsh says."""
     return subprocess.run(["virsh", "--quiet", *args], check=True, capture_output=True, text=True).stdout
 
 
-def _wipe(definitions: Path) -> None:
-    subprocess.run([*FLOOR, "wipe", str(definitions)], check=True)
+def wipe() -> None:
+    """Take all VMs of this host away."""
+    subprocess.run([*FLOOR, "wipe"], check=True)
 
 
 if __name__ == "__main__":

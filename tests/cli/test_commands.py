@@ -288,6 +288,17 @@ def test_describe(site: Site) -> None:
     assert site("describe", "Volume/none") == exits.FAILED
 
 
+def test_describe_and_diff_show_what_a_guest_os_gives(site: Site) -> None:
+    spec = "{guestOS: winxp, memory: {guest: 1GiB}, machine: {type: pc}}"
+    text = f"apiVersion: cell/v1\nkind: VirtualMachine\nmetadata: {{name: xp}}\nspec: {spec}\n"
+    (site.root / "specs" / "xp.yaml").write_text(text)
+    for command in (("diff",), ("describe", "vm/xp")):
+        site(*command)
+        assert "of guestOS winxp: clock.offset localtime" in site.out
+    assert site.json("describe", "vm/xp")["defaults"] == ["of guestOS winxp: clock.offset localtime"]
+    assert site.json("describe", "pool/local")["defaults"] == []
+
+
 def test_events_and_history(site: Site) -> None:
     site("apply")
     assert site("events", "--for", "Volume/root-01", specs=False) == exits.OK

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cell_reconciler.drivers import Writes
+from cell_reconciler.drivers import Doors, Writes
 from cell_reconciler.drivers.pools import PoolDoor, open_pool
 from cell_reconciler.errors import Refused, StepFailed, Transient
 from cell_reconciler.kinds.storage_names import LONGEST
+from cell_reconciler.kinds.volume.actions import Grow
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import PoolTarget
@@ -50,6 +51,9 @@ class Backend(Protocol):
         """Delete the image and make another of that name."""
 
     def trashed(self) -> list[str]: ...
+
+    def discard(self, name: str) -> None:
+        """Move it to the trash without asking the door."""
 
     def held(self, name: str) -> AbstractContextManager[None]:
         """Somebody has the image open."""
@@ -88,6 +92,10 @@ class DirectoryBackend:
 
     def trashed(self) -> list[str]:
         return sorted(p.name for p in (self.path / ".cell/trash").glob("*.raw"))
+
+    def discard(self, name: str) -> None:
+        self.file(name).rename(self.path / f".cell/trash/{name}.1.raw")
+        (self.path / f".cell/{name}.json").rename(self.path / f".cell/trash/{name}.1.json")
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
@@ -141,6 +149,9 @@ class RbdBackend:
 
         with self.cluster.ioctx(self.target) as ioctx:
             return sorted(entry["name"] for entry in rbd.RBD().trash_list(ioctx))
+
+    def discard(self, name: str) -> None:
+        self.cluster.run("rbd", "trash", "mv", f"{self.target.place}/{name}")
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
@@ -316,6 +327,21 @@ def test_what_is_open_stays(backend: Backend, door: PoolDoor) -> None:
         assert door.image("demo") is not None
     door.remove("demo")
     assert door.image("demo") is None
+
+
+def test_what_is_open_is_not_grown_behind_its_back(backend: Backend, door: PoolDoor) -> None:
+    """By another host: the QEMU that has it open would not learn of it."""
+    door.create("demo", MIB, mark("demo"))
+    doors = Doors()
+    grow = Grow(target=backend.target, name="demo", size=2 * MIB)
+    with backend.held("demo"), pytest.raises(Transient, match="grown by who has it open"):
+        grow.do(doors)
+    image = door.image("demo")
+    assert image is not None
+    assert image.size == MIB
+    grow.do(doors)
+    assert grow.done(doors)
+    doors.close()
 
 
 NAMES = st.from_regex(rf"\A[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{LONGEST - 1}}}\Z")

@@ -46,6 +46,12 @@ def act(pool: DirectoryDoor, what: str) -> None:
         pool.create_pool(POOL)
     elif what == "delete_pool":
         pool.delete_pool()
+    elif what in ("restore", "purge"):
+        for entry in pool.observe()[0].trash:
+            pool.restore(entry.id, "demo", {"reclaimPolicy": "Retain"}) if what == "restore" else pool.purge(entry.id)
+    elif what == "thrown away":
+        act(pool, "create")
+        act(pool, "trash")
     elif what == "set_mark":
         pool.set_mark("demo", MARK, {"reclaimPolicy": "Retain"})
     else:
@@ -153,6 +159,35 @@ def test_remove_and_trash(tmp_path: Path, what: str) -> None:
         image = pool.image("demo")
         assert image is not None
         assert image.mark == MARK.to_text()
+
+
+def test_trash_and_the_way_back(tmp_path: Path) -> None:
+    """Wherever it is killed, the data are in one of both places, and known to be ours; the next run ends it."""
+    for path in crashes(tmp_path, "trash", prepare="create"):
+        pool = door(path)
+        entries, image = pool.observe()[0].trash, pool.image("demo")
+        assert (len(entries), image is None) in ((0, False), (1, True))
+        assert all(entry.mark == MARK.to_text() and entry.until for entry in entries)
+    for path in crashes(tmp_path, "restore", prepare="thrown away"):
+        pool = door(path)
+        entries, image = pool.observe()[0].trash, pool.image("demo")
+        assert (len(entries), image is None) in ((0, False), (1, True))
+        assert image is None or (image.mark, image.detail) == (MARK.to_text(), {"reclaimPolicy": "Retain"})
+        act(pool, "restore")
+        image = pool.image("demo")
+        assert image is not None
+        assert (image.mark, image.detail) == (MARK.to_text(), {"reclaimPolicy": "Retain"})
+        act(pool, "trash")
+        assert len(pool.observe()[0].trash) == 1, "what was left there disturbs nobody"
+
+
+def test_purge(tmp_path: Path) -> None:
+    for path in crashes(tmp_path, "purge", prepare="thrown away"):
+        pool = door(path)
+        act(pool, "purge")
+        assert pool.observe()[0].trash == ()
+        act(pool, "delete_pool")
+        assert not path.exists()
 
 
 def test_set_mark(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_observes_domains_in_libvirts_words(door: LibvirtDoor) -> None:
     assert domain.active.startswith("<domain type='test' id=")
     assert " id=" not in domain.inactive.splitlines()[0]
     assert seen["secrets"] == {}
+    assert seen["nwfilters"] == (), "a hypervisor without a driver for them has none"
     assert door.capabilities()["libvirtVersion"] >= 9_000_000
     assert door.observe({"test"})["domains"] == {"test": domain} == {"test": door.domain("test")}
     assert door.observe({"nobody"})["domains"] == {}

@@ -6,6 +6,7 @@ The door is this process's own; only its socket lies in the lab (``/proc/PID/roo
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -16,8 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from cell_reconciler.drivers.doors import Doors
+from cell_reconciler.drivers.observe import observe_guests
 from cell_reconciler.errors import CellError, NotHealthy, StepFailed, Unreachable
 from cell_reconciler.kinds.contract import World
+from cell_reconciler.kinds.world import guest_targets
 from cell_reconciler.lab import Lab, needs
 from cell_reconciler.model.change import Change, Verb
 from cell_reconciler.model.document import Document
@@ -42,7 +45,8 @@ class Site:
             lab.exec(["ip", "link", "add", bridge, "type", "bridge"], check=True)
             lab.exec(["ip", "link", "set", bridge, "up"], check=True)
         socket = f"/proc/{lab.info().pid}/root/run/libvirt/libvirt-sock"
-        self.doors = Doors(f"qemu+unix:///system?socket={socket}")
+        self.seeds = lab.share / "seeds"
+        self.doors = Doors(f"qemu+unix:///system?socket={socket}", seeds=str(self.seeds))
 
     def volume(self, name: str) -> str:
         with (self.disks / f"{name}.raw").open("wb") as file:
@@ -50,7 +54,8 @@ class Site:
         return f"local/{name}"
 
     def world(self, *docs: Document) -> World:
-        return world(self.pool, *docs, live=Live(host="h1", **self.doors.libvirt.observe()))
+        targets = guest_targets({doc.key: doc for doc in docs})
+        return world(self.pool, *docs, live=Live(host="h1", **observe_guests(self.doors, targets)))
 
     def plan(self, doc: Document) -> Change:
         return planned(doc, self.world(doc))
@@ -86,7 +91,7 @@ def site() -> Iterator[Site]:
         needs.require("namespace")
     except CellError as error:
         pytest.skip(error.message)
-    with Lab.up(name="test-vm", kernel="namespace", bound=True) as lab:
+    with Lab.up(name=f"test-vm-{os.getpid()}", kernel="namespace", bound=True) as lab:
         made = Site(lab)
         yield made
         made.doors.close()

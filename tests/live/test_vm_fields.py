@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,24 @@ BASE: dict[str, Any] = {
     "interfaces": [LAN],
     "shutdownTimeout": "1s",
     "forceStop": True,
+}
+HYPERV: dict[str, dict[str, Any]] = {
+    "relaxed": {"relaxed": True},
+    "vapic": {"vapic": True},
+    "spinlocks": {"spinlocks": 8191},
+    "vpindex": {"vpindex": True},
+    "runtime": {"runtime": True},
+    "synic": {"vpindex": True, "synic": True},
+    "stimer": {"vpindex": True, "synic": True, "stimer": True},
+    "stimerDirect": {"vpindex": True, "synic": True, "stimer": True, "stimerDirect": True},
+    "frequencies": {"frequencies": True},
+    "reset": {"reset": True},
+    "tlbflush": {"vpindex": True, "tlbflush": True},
+    "ipi": {"vpindex": True, "ipi": True},
+    "reenlightenment": {"reenlightenment": True},
+    "evmcs": {"vapic": True, "evmcs": True},
+    "avic": {"avic": True},
+    "vendorId": {"vendorId": "KVM Hv"},
 }
 PENDING: dict[str, dict[str, Any]] = {
     "spec.cpu.cores": {"cpu": {"maxSockets": 2, "cores": 2}},
@@ -64,13 +83,22 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.interfaces[lan].queues": {"interfaces": [{**LAN, "queues": 2}]},
     "spec.interfaces[lan].mtu": {"interfaces": [{**LAN, "mtu": 1400}]},
     "spec.interfaces[lan].bootOrder": {"interfaces": [{**LAN, "bootOrder": 2}]},
+    "spec.interfaces[lan].sriov": {"interfaces": [{"name": "lan", "sriov": {"address": "0000:00:03.0"}, "vlan": 7}]},
     "spec.serialConsole": {"serialConsole": False},
+    "spec.graphics.port": {"graphics": {"port": 5999}},
     "spec.graphics.listen": {"graphics": {"listen": "127.0.0.2"}},
     "spec.video": {"video": "cirrus"},
     "spec.watchdog": {"watchdog": {"action": "poweroff"}},
     "spec.guestAgent": {"guestAgent": False},
     "spec.rng": {"rng": False},
     "spec.clock.kvmClock": {"clock": {"kvmClock": False}},
+    "spec.clock.offset": {"clock": {"offset": "Asia/Seoul"}},
+    "spec.clock.hypervClock": {"clock": {"hypervClock": True}},
+    "spec.clock.hpet": {"clock": {"hpet": True}},
+    "spec.clock.rtcTickPolicy": {"clock": {"rtcTickPolicy": "delay"}},
+    "spec.clock.pitTickPolicy": {"clock": {"pitTickPolicy": "discard"}},
+    "spec.hotplugPorts": {"hotplugPorts": 6},
+    **{f"spec.features.hyperv.{name}": {"features": {"hyperv": HYPERV[name]}} for name in HYPERV},
 }
 LIVE: dict[str, dict[str, Any]] = {
     "vm.describe": {"description": "front end"},
@@ -80,6 +108,7 @@ LIVE: dict[str, dict[str, Any]] = {
     "vm.balloon": {"memory": {"guest": "128MiB", "current": "64MiB"}},
     "vm.move-interface": {"interfaces": [{**LAN, "vlan": 102}]},
     "vm.link": {"interfaces": [{**LAN, "link": "down"}]},
+    "vm.filter": {"interfaces": [{**LAN, "filter": {"name": "no-mac-spoofing"}}]},
     "vm.iotune": {"disks": [{**ROOT, "iotune": {"readIopsSec": 100, "readIopsSecMax": 200}}, DATA]},
     "vm.media": {"cdroms": [{**DRIVE, "media": "MEDIA"}]},
     "vm.unplug": {"disks": [ROOT]},
@@ -117,6 +146,27 @@ def test_pending_until_a_restart_and_gone_when_it_is_taken_back(fields: Site, pa
     assert path in {field.path for field in change.pending}
     assert all(field.pending for field in change.fields), "nothing but what waits differs"
     assert fields.converge(wanted(fields)) == ["vm.redefine"]
+    assert fields.plan(wanted(fields)).quiet
+    assert fields.qemu("fields") == pid
+
+
+@pytest.mark.parametrize(
+    ("path", "spec", "ops", "back"),
+    [
+        ("cloudInit", {"userData": "#!/bin/sh"}, ["vm.seed", "vm.redefine"], ["vm.redefine", "vm.seed-remove"]),
+        ("graphics.password", "PASSWORD", ["vm.password"], ["vm.password"]),
+    ],
+)
+def test_what_has_steps_of_its_own_waits_as_well(
+    fields: Site, tmp_path: Path, path: str, spec: Any, ops: list[str], back: list[str]
+) -> None:
+    pid = fields.qemu("fields")
+    (tmp_path / "password").write_text("secret")
+    secret = {"graphics": {"password": {"file": str(tmp_path / "password")}}}
+    doc = wanted(fields, **(secret if spec == "PASSWORD" else {path: spec}))
+    assert fields.converge(doc) == ops
+    assert [field.path for field in fields.plan(doc).pending] == [f"spec.{path}"]
+    assert fields.converge(wanted(fields)) == back
     assert fields.plan(wanted(fields)).quiet
     assert fields.qemu("fields") == pid
 

@@ -47,7 +47,7 @@ def plan(plan: Plan, diagnostics: Sequence[Diagnostic] = ()) -> dict[str, Any]:
         "steps": [_step(i, s, before) for i, (s, before) in enumerate(zip(plan.steps, plan.edges, strict=True))],
         "unknown": [{"key": str(key), "reason": reason} for key, reason in sorted(plan.unknown.items())],
         "foreign": [str(key) for key in plan.foreign],
-        "inSync": [str(c.key) for c in plan.changes if c.quiet],
+        "inSync": [str(c.key) for c in plan.changes if c.quiet or c.upkeep],
         "diagnostics": [diagnostic(d) for d in diagnostics],
     }
 

@@ -48,7 +48,7 @@ def category(change: Change) -> str:
         return "refused"
     if change.verb != Verb.NONE and not waits(change):
         return change.verb.value
-    if change.steps:
+    if change.steps and not change.upkeep:
         return "update"
     return "waiting" if waits(change) or change.pending else "in_sync"
 

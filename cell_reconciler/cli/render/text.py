@@ -38,7 +38,7 @@ def plan_lines(
     if diagnostics:
         yield ""
     yield style.paint(_header(plan), "bold")
-    shown = [c for c in plan.changes if not summary.settled(c) or c.notes or c.fields]
+    shown = [c for c in plan.changes if not summary.settled(c) or c.notes or c.fields or c.steps]
     drifted = [c for c in shown if summary.is_drift(c)]
     declared = [c for c in shown if not summary.is_drift(c)]
     width = max((len(_title(c)) for c in shown), default=0)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from cell_reconciler.drivers import secret_files
 from cell_reconciler.drivers.doors import Writes
-from cell_reconciler.drivers.libvirt import cputune, events, facts, failures, secrets
+from cell_reconciler.drivers.libvirt import cputune, events, facts, failures, passwords, secrets
 from cell_reconciler.drivers.libvirt.line import Line
 from cell_reconciler.drivers.libvirt.pulse import Pulse
 from cell_reconciler.errors import CellError, StepFailed, Transient
+from cell_reconciler.model.guest import Password
 from cell_reconciler.model.live import Domain
 
 # Seconds. libvirt itself waits 30 s for the job of a domain; what comes first after libvirtd started (PROBE) waits
@@ -40,14 +42,19 @@ class LibvirtDoor:
     # -- reading -----------------------------------------------------------------------------------------------
 
     def observe(self, names: Collection[str] | None = None) -> dict[str, Any]:
-        """``domains`` by name, ``secrets`` by usage and the host's ``cpus``: the parts of ``model.live.Live``."""
+        """The parts of ``model.live.Live`` that libvirt tells: ``domains``, ``secrets``, ``cpus``, ``nwfilters``."""
 
         if names is None:  # before what may take long on a large host: the network waits for the answer as well
             self.pulse.reach()
 
         def read(connection: Any) -> dict[str, Any]:
             found = {name: self.pulse.tell(fact) for name, fact in facts.domains(connection, names).items()}
-            return {"domains": found, "secrets": facts.secrets(connection), "cpus": cputune.host_cpus(connection)}
+            return {
+                "domains": found,
+                "secrets": facts.secrets(connection),
+                "cpus": cputune.host_cpus(connection),
+                "nwfilters": facts.nwfilters(connection),
+            }
 
         return self.reads.call("observe", read, READ if names is None else LOOK, repeat=True)
 
@@ -60,16 +67,30 @@ class LibvirtDoor:
         found = self.reads.call(f"read domain {name}", lambda c: facts.domain(c, name), READ, repeat=True)
         return self.pulse.tell(found) if found else None
 
-    def dump(self, name: str) -> str:
-        """The persistent XML with its passwords, to be patched and defined again. Never log or keep it."""
+    def dump(self, name: str, *, running: bool = False) -> str:
+        """The persistent XML (or the instance's) with its passwords, to be patched. Never log or keep it."""
 
         def read(connection: Any) -> str:
             import libvirt
 
-            flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
-            return str(connection.lookupByName(name).XMLDesc(flags))
+            which = 0 if running else libvirt.VIR_DOMAIN_XML_INACTIVE
+            return str(connection.lookupByName(name).XMLDesc(which | libvirt.VIR_DOMAIN_XML_SECURE))
 
         return self.reads.call(f"read domain {name}", read, READ, repeat=True)
+
+    def passwords(self, files: Mapping[str, str]) -> dict[str, Password]:
+        """How the VNC passwords of domains compare with those in files; neither leaves this method."""
+        found: dict[str, Password] = {}
+        wanted: dict[str, str] = {}
+        for name, file in files.items():
+            try:
+                wanted[name] = secret_files.password(file)
+            except StepFailed as error:
+                found[name] = Password(file=file, error=error.message, advice=error.advice)
+        states = self.reads.call("read passwords", lambda c: passwords.states(c, wanted), READ, repeat=True)
+        for name, (defined, running) in states.items():
+            found[name] = Password(file=files[name], defined=defined, running=running)
+        return found
 
     # -- domains -----------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Everything about the domains and secrets of a host, in bulk: libvirt's words → ``model.live``.
+"""Everything about the domains, secrets and network filters of a host, in bulk: libvirt's words → ``model.live``.
 
 Only calls that take no job of a domain (they answer in a millisecond though a guest hangs): lists filtered by the
 server, ``getAllDomainStats`` of the state alone, and XML. No dump here is SECURE: passwords stay in libvirt.
@@ -155,6 +155,18 @@ def _digest(handle: Any) -> str | None:
         if failures.lost(error):
             raise
         return None
+
+
+def nwfilters(connection: Any) -> tuple[str, ...]:
+    """Names of the network filters; none where libvirt's driver for them is not there."""
+    import libvirt
+
+    try:
+        return tuple(sorted(found.name() for found in connection.listAllNWFilters(0)))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == failures.NO_SUPPORT:
+            return ()
+        raise
 
 
 def capabilities(connection: Any) -> dict[str, Any]:

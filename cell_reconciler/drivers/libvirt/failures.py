@@ -13,6 +13,7 @@ from cell_reconciler.errors import CellError, Refused, StepFailed, Transient, Un
 INTERNAL_ERROR = 1
 NO_SUPPORT = 3
 INVALID_CONN = 6
+OPERATION_DENIED = 29
 SYSTEM_ERROR = 38
 RPC = 39
 NO_DOMAIN = 42
@@ -29,8 +30,16 @@ _NO_CGROUP = (
     "shares and limits of CPU time need the cgroup controller cpu: see cgroup_controllers in /etc/libvirt/qemu.conf, "
     "and whether the kernel has it; or take cpu.shares and cpu.limit out of the document"
 )
-# Parts of texts that say what is missing and not what to do about it.
-_ADVICE = {"cgroup cpu is required": _NO_CGROUP, "cgroup CPU controller is not mounted": _NO_CGROUP}
+# What the text of an error shows to be missing on the host → what to do.
+_ADVICE = {
+    "cgroup cpu is required": _NO_CGROUP,
+    "cgroup CPU controller is not mounted": _NO_CGROUP,
+    "Child process (tc ": "an interface's bandwidth needs modules of the host's kernel: modprobe -a sch_htb sch_sfq"
+    " sch_ingress cls_u32 cls_fw act_police (`journalctl -k` tells more)",
+    "'ebtables'": "an interface's filter needs ebtables: apt install ebtables iptables",
+    "firewall rules /": "libvirt could not set an interface's filter: check its parameters against what virsh"
+    " nwfilter-dumpxml shows, and that the host has ebtables and iptables",
+}
 _FROM_RPC = (7, 13)  # VIR_FROM_RPC, VIR_FROM_REMOTE
 
 
@@ -55,4 +64,4 @@ def translate(error: Any, what: str) -> CellError:
         return Transient(f"{what}: {text}", "it is tried again; `virsh domjobinfo` shows who holds the domain")
     if code == NO_SUPPORT:
         return Refused(f"{what}: {text}", "this libvirt or hypervisor cannot do it")
-    return StepFailed(f"{what}: {text}", next((advice for part, advice in _ADVICE.items() if part in text), ""))
+    return StepFailed(f"{what}: {text}", next((said for sign, said in _ADVICE.items() if sign in text), ""))

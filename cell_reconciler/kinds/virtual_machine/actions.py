@@ -14,7 +14,7 @@ import msgspec
 
 from cell_reconciler.errors import NotHealthy, Refused, StepFailed, Transient, Unreachable
 from cell_reconciler.kinds.compare import compare
-from cell_reconciler.kinds.virtual_machine import metadata, observe, patch, render, xml
+from cell_reconciler.kinds.virtual_machine import guard_actions, metadata, observe, patch, render, xml
 from cell_reconciler.kinds.virtual_machine.codec import consoles
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
@@ -36,10 +36,15 @@ class _Defining(msgspec.Struct, frozen=True, kw_only=True):
     spec: VirtualMachineSpec  # effective
     sources: dict[str, DiskSource]
     mark: Mark
+    chosen: dict[str, str] = {}  # by name of the device: the PCI function that was chosen for it
+
+    @property
+    def known(self) -> observe.Known:
+        return observe.Known(self.spec, self.sources, chosen=self.chosen)
 
     def differing(self, domain: Domain) -> set[str]:
         """Paths at which the definition differs from the spec."""
-        have = observe.configured(domain, observe.Known(self.spec, self.sources))
+        have = observe.configured(domain, self.known)
         # Autostart is no part of the XML; it has a step of its own.
         return {c.path for c in compare(self.spec, have)} - {"spec.autostart"}
 
@@ -76,7 +81,7 @@ class Define(_Defining, frozen=True, kw_only=True):
     def tree(self) -> Any:
         """What is defined."""
         note = metadata.Note(mark=self.mark, start_due=self.start_due)
-        return render.domain(self.name, self.spec, self.domain_type, Context(self.sources), note)
+        return render.domain(self.name, self.spec, self.domain_type, Context(self.sources, chosen=self.chosen), note)
 
 
 class Redefine(_Defining, frozen=True, kw_only=True):
@@ -94,8 +99,9 @@ class Redefine(_Defining, frozen=True, kw_only=True):
 
     def do(self, doors: Any) -> None:
         root = xml.parse(doors.libvirt.dump(self.name))  # with its passwords: they would be lost otherwise
-        names = observe.names_of(observe.parse(root), observe.Known(self.spec, self.sources))
-        patch.apply(root, self.spec, Context(self.sources, names, self.module), self.paths, self.mark)
+        names = observe.names_of(observe.parse(root), self.known)
+        context = Context(self.sources, names, self.chosen, self.module)
+        patch.apply(root, self.spec, context, self.paths, self.mark)
         doors.libvirt.define(xml.text(root))
         self.read_back(doors, self.paths)
 
@@ -111,7 +117,7 @@ class Release(msgspec.Struct, frozen=True):
 
     def do(self, doors: Any) -> None:
         root = xml.parse(doors.libvirt.dump(self.name))
-        metadata.erase(root)
+        patch.release(root)
         doors.libvirt.define(xml.text(root))
 
 
@@ -143,8 +149,10 @@ class Start(msgspec.Struct, frozen=True):
         return active(domain) and not self._due(domain)
 
     def do(self, doors: Any) -> None:
-        if not active(doors.libvirt.domain(self.name)):
+        domain = doors.libvirt.domain(self.name)
+        if not active(domain):
             self._alone(doors)
+            guard_actions.start(doors, domain)
             doors.libvirt.start(self.name)
         if self._due(doors.libvirt.domain(self.name)):
             root = xml.parse(doors.libvirt.dump(self.name))

@@ -12,10 +12,21 @@ from __future__ import annotations
 
 import itertools
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cell_reconciler.kinds.virtual_machine.codec import Codec, Items, absent, add, child, drop
+from cell_reconciler.kinds.virtual_machine.codec import (
+    Attribute,
+    Codec,
+    Items,
+    absent,
+    add,
+    child,
+    drop,
+    host_device,
+    remove,
+    unset,
+)
 from cell_reconciler.model.fields import UnsetType
 from cell_reconciler.model.quantities import Mac
 from cell_reconciler.model.storage import DiskSource
@@ -30,7 +41,7 @@ _PREFIX = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 
 
 class NamedDevice(Protocol):
-    """What disks and interfaces have in common."""
+    """What disks, drives, interfaces and host devices have in common."""
 
     @property
     def name(self) -> str: ...
@@ -39,9 +50,9 @@ class NamedDevice(Protocol):
     def boot_order(self) -> int | UnsetType: ...
 
 
-def access_bridge(bridge: str, vlan: Any) -> str:
+def access_bridge(bridge: str | UnsetType, vlan: Any) -> str:
     """The bridge that an interface is put on: ``br-VM`` and 101 → ``br-VM.101``."""
-    return bridge if absent(vlan) else f"{bridge}.{vlan}"
+    return str(bridge) if absent(vlan) else f"{bridge}.{vlan}"
 
 
 def alias(element: Element) -> str | None:
@@ -70,12 +81,22 @@ class Devices(Items):
             handle = self.handle(element)
             yield alias(element) or names.get(handle, handle), element
 
-    def claim(self, scope: Element, names: Mapping[str, str]) -> None:
-        """Give the devices that a document has a name for our alias: what else is known of them may change."""
+    def claim(self, scope: Element, names: Mapping[str, str]) -> Iterator[str]:
+        """Give the devices that a document has a name for our alias: what else is known of them may change.
+
+        Yields the names that were given.
+        """
         for element in self.elements(scope):
             name = names.get(self.handle(element))
             if name is not None and alias(element) is None:
                 child(element, "alias").set("name", ALIAS + name)
+                yield name
+
+    def disown(self, scope: Element, names: Collection[str]) -> None:
+        """Take the aliases away that ``claim`` gave."""
+        for element in self.elements(scope):
+            if alias(element) in names:
+                drop(element, "alias")
 
     def create(self, scope: Element, name: str) -> Element:
         """An empty device; its fields are written into it next."""
@@ -131,8 +152,20 @@ class Interfaces(Devices):
         return interface
 
 
+class HostDevices(Devices):
+    """``<hostdev>`` of the types that a document can name; SCSI devices and containers' are not ours."""
+
+    tag = "hostdev"
+
+    def elements(self, scope: Element) -> list[Element]:
+        return [e for e in super().elements(scope) if e.get("type") in ("pci", "mdev", "usb")]
+
+    def handle(self, element: Element) -> str:
+        return host_device.identity(element)
+
+
 # Every list of named devices: their names are libvirt's aliases, and therefore unique over all of them.
-LISTS: tuple[Devices, ...] = (Disks(), Cdroms(), Interfaces())
+LISTS: tuple[Devices, ...] = (Disks(), Cdroms(), Interfaces(), HostDevices())
 
 
 class Bus(Codec):
@@ -211,10 +244,17 @@ class Tunes(Codec):
     """Whether a disk's rate is limited at all; the limits are fields of their own."""
 
     def read(self, scope: Element) -> bool:
-        return any((limit.text or "0").strip() not in ("", "0") for limit in scope.findall("iotune/*"))
+        return any((limit.text or "0").strip() not in ("", "0") for limit in self._limits(scope))
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        drop(scope, "iotune")
+        for limit in self._limits(scope):
+            remove(limit)
+        if absent(value):
+            drop(scope, "iotune")
+
+    def _limits(self, scope: Element) -> list[Element]:
+        """What is a field: not the length of a burst, and not a group of disks."""
+        return [limit for limit in scope.findall("iotune/*") if str(limit.tag).endswith(("_sec", "_sec_max"))]
 
 
 def disk_source(disk: Element) -> DiskSource:
@@ -263,19 +303,27 @@ class _OnBridge(Codec):
     """Bridge and VLAN together make ``source/@bridge``; either field writes it from both."""
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        source = child(scope, "source")
+        if absent(owner.bridge):
+            return
+        if scope.get("type") == "hostdev":
+            drop(scope, "vlan")
+            drop(scope, "address")
+            unset(scope, "managed")
+            child(scope, "model").set("type", str(owner.model))  # it had none, which was no difference
         if scope.get("type") != "bridge":
             scope.set("type", "bridge")
-            source.attrib.clear()
+            drop(scope, "source")
             drop(scope, "virtualport")
-        source.set("bridge", access_bridge(owner.bridge, owner.vlan))
+        child(scope, "source").set("bridge", access_bridge(owner.bridge, owner.vlan))
 
 
 class BridgeName(_OnBridge):
     """The bridge as libvirt has it; ``observe`` splits it into bridge and VLAN as the document does."""
 
-    def read(self, scope: Element) -> str:
+    def read(self, scope: Element) -> str | None:
         source, kind = scope.find("source"), scope.get("type") or ""
+        if host_device.Function().read(scope):
+            return None
         if kind == "bridge":
             return "" if source is None else source.get("bridge") or ""
         where = "" if source is None else source.get("network") or source.get("dev") or ""
@@ -283,10 +331,31 @@ class BridgeName(_OnBridge):
 
 
 class Vlan(_OnBridge):
-    """Always read as part of the bridge's name."""
+    """Read as part of the bridge's name; the card itself puts the tag on what a virtual function sends."""
 
-    def read(self, scope: Element) -> None:
-        return None
+    def read(self, scope: Element) -> int | None:
+        tags = scope.findall("vlan/tag") if host_device.Function().read(scope) else []
+        return int(tags[0].get("id") or 0) or None if len(tags) == 1 else None
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        if absent(owner.sriov):
+            super().write(scope, value, owner, context)
+        else:
+            host_device.write_tag(scope, value)
+
+
+class Model(Attribute):
+    """The emulated card; a virtual function has none, which is no difference from any."""
+
+    def __init__(self) -> None:
+        super().__init__("model", "type", absent="rtl8139")
+
+    def read(self, scope: Element) -> str:
+        return "virtio" if host_device.Function().read(scope) else super().read(scope)
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        if absent(owner.sriov):
+            super().write(scope, value, owner, context)
 
 
 class MacAddress(Codec):

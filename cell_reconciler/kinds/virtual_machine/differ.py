@@ -14,7 +14,7 @@ import msgspec
 
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import observe, resolve, xml
+from cell_reconciler.kinds.virtual_machine import choice, observe, passwords, resolve, seed, xml
 from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
 from cell_reconciler.model.change import FieldChange
@@ -54,8 +54,9 @@ class Differences(NamedTuple):
 
 def known(doc: Document, world: World) -> observe.Known:
     """What the document's words mean on this host."""
-    want = resolve.defined(doc, world.documents)
-    return observe.Known(want, resolve.sources(want, world), world.pools, world.live.cpus)
+    want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
+    chosen = choice.chosen(doc.key.name, world)
+    return observe.Known(want, resolve.sources(want, world), world.pools, chosen, world.live.cpus)
 
 
 def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) -> Differences:
@@ -67,15 +68,18 @@ def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) 
     want = words.want
     if want is None:
         raise ValueError("a document has a spec")
+    ignored = seed.ignored(doc.ignored, want)
+    named = None if named is None else seed.named(named, want)
 
     def changes(side: VirtualMachineSpec | None) -> Iterable[FieldChange]:
         if side is None or resolve.same(want, side):
             return ()
-        found = compare(want, side, named=named, ignored=doc.ignored)
+        found = compare(want, side, named=named, ignored=ignored)
         return found if not adopted else (c for c in found if not _strangers(c, domain))
 
-    configured = list(changes(have))
+    configured = [*changes(have), *passwords.configured(doc, domain, named, world)]
     running = [msgspec.structs.replace(c, effect=effect(c, want, active, domain)) for c in changes(active)]
+    running += passwords.running(doc, domain, named, world)
     apart = [c for c in (*configured, *running) if c.ignored]
     live = {c.path: c for c in running if not c.ignored and c.effect == Effect.LIVE}
     boot = {c.path: c for c in running if not c.ignored and c.effect not in (Effect.LIVE, Effect.IMMUTABLE)}
@@ -91,8 +95,10 @@ _PLUGGED = (DiskBus.VIRTIO, DiskBus.SCSI)
 def effect(change: FieldChange, want: VirtualMachineSpec, running: VirtualMachineSpec | None, domain: Domain) -> Effect:
     """What this very change takes, where that depends on more than the field: whole devices, and CPUs."""
     path, device = change.path, change.want if change.have is None else change.have
-    if path.endswith("]") and path.startswith("spec.interfaces["):
+    if path.endswith("]") and path.startswith(("spec.interfaces[", "spec.hostDevices[")):
         return Effect.LIVE
+    if path.startswith("spec.interfaces[") and _on_card(path, want, running):
+        return Effect.RESTART  # libvirt changes nothing of a virtual function that a guest drives
     if path.endswith("]") and path.startswith("spec.disks["):
         return Effect.LIVE if isinstance(device, dict) and device.get("bus") in _PLUGGED else Effect.RESTART
     if path == "spec.cpu.sockets" and running is not None:
@@ -106,6 +112,13 @@ def effect(change: FieldChange, want: VirtualMachineSpec, running: VirtualMachin
 
 def _module(want: VirtualMachineSpec, active: VirtualMachineSpec, domain: Domain) -> int:
     return instance.module(want, active, xml.parse(domain.active or "<domain/>"))
+
+
+def _on_card(path: str, *sides: VirtualMachineSpec | None) -> bool:
+    """Is the interface of a path a virtual function of a card, as it shall be or as it is?"""
+    name = path.partition("[")[2].partition("]")[0]
+    nics = (nic for side in sides if side is not None for nic in side.interfaces)
+    return any(nic.name == name and nic.sriov is not None for nic in nics)
 
 
 def _strangers(change: FieldChange, domain: Domain) -> bool:

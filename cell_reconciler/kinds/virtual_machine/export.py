@@ -13,8 +13,12 @@ import msgspec
 
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.export import Exported, unusual
-from cell_reconciler.kinds.virtual_machine import devices, observe, xml
+from cell_reconciler.kinds.virtual_machine import devices, guest_os, host_devices, observe, xml
+from cell_reconciler.kinds.virtual_machine.codec import ports
+from cell_reconciler.kinds.virtual_machine.codec.clock import Offset
 from cell_reconciler.kinds.virtual_machine.codec.consoles import AGENT
+from cell_reconciler.kinds.virtual_machine.spec import Interface, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec.seed import DRIVE
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.live import Domain, Live
 
@@ -25,13 +29,17 @@ if TYPE_CHECKING:
 _KNOWN: Mapping[str, str] = {
     ".": "name uuid title description metadata memory currentMemory maxMemory vcpu vcpus os features cpu clock"
     " on_poweroff on_reboot on_crash pm devices memoryBacking iothreads iothreadids resource cputune numatune",
-    "features": "acpi apic",
+    "features": "acpi apic hyperv",
+    "features/hyperv": "relaxed vapic spinlocks vpindex runtime synic stimer reset vendor_id frequencies"
+    " reenlightenment tlbflush ipi evmcs avic",
     "cpu": "model vendor topology feature numa",
     "cputune": "shares global_period global_quota vcpupin emulatorpin iothreadpin",
     "numatune": "memnode",
     "devices": "emulator disk controller interface serial console channel input graphics video memballoon rng watchdog"
-    " tpm audio memory",
+    " tpm audio hostdev vsock memory",
 }
+_TIMERS = ("kvmclock", "hypervclock", "hpet", "rtc", "pit")
+_LIBOSINFO = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
 
 
 class VirtualMachineExporter:
@@ -45,13 +53,15 @@ class VirtualMachineExporter:
         if domain is None or domain.inactive is None:
             return None
         raw = observe.parsed(domain.inactive)
-        spec = msgspec.structs.replace(raw.spec, autostart=domain.autostart, disks=(), interfaces=(), cdroms=())
-        found = unusual(_said(spec))
+        spec = msgspec.structs.replace(
+            raw.spec, autostart=domain.autostart, disks=(), interfaces=(), cdroms=(), host_devices=()
+        )
+        found = unusual(_guest(_said(spec), xml.parse(domain.inactive)))
         names = _Names(raw.aliased)
         cdroms = [unusual(_said(drive)) for drive in raw.spec.cdroms]  # by alias, or by target: sda
-        nics = [
-            {**unusual(_said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if ":" not in nic.bridge
-        ]
+        nics = [{**unusual(_said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if _declarable(nic)]
+        if raw.spec.host_devices:
+            found["hostDevices"] = [unusual(_said(device)) for device in host_devices.named(raw.spec, raw.aliased)]
         found |= ({"cdroms": cdroms} if cdroms else {}) | ({"interfaces": nics} if nics else {})
         return Exported(spec=found, lost=tuple(lost(domain)))
 
@@ -70,11 +80,33 @@ class _Names:
         return found
 
 
+def _declarable(nic: Interface) -> bool:
+    return observe.on_bridge(nic) or nic.bridge is None  # None: a virtual function of a card
+
+
 def _said(value: Any) -> Any:
     """None → UNSET: what is not there is not said."""
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.replace(value, **{f: _said(getattr(value, f)) for f in value.__struct_fields__})
     return UNSET if value is None else value
+
+
+def _guest(spec: VirtualMachineSpec, root: Element) -> VirtualMachineSpec:
+    """With the operating system that virt-install or a console noted, and without what a document leaves out."""
+    noted = root.find(f"metadata/{{{_LIBOSINFO}}}libosinfo/{{{_LIBOSINFO}}}os")
+    guest = None if noted is None else guest_os.table().get(noted.get("id") or "")
+    spec = msgspec.structs.replace(spec, guest_os=UNSET if guest is None else guest.id)
+    if _foreign_offset(root):
+        spec = msgspec.structs.replace(spec, clock=msgspec.structs.replace(spec.clock, offset=UNSET))
+    if spec.hotplug_ports == ports.DEFAULT:
+        spec = msgspec.structs.replace(spec, hotplug_ports=UNSET)
+    return guest_os.without(spec)
+
+
+def _foreign_offset(root: Element) -> str:
+    """An offset of the clock that no field can say; empty when there is none."""
+    offset = str(Offset().read(root))
+    return "" if offset in ("utc", "localtime") or offset in guest_os.zones() else offset
 
 
 def lost(domain: Domain) -> Iterator[str]:
@@ -85,8 +117,11 @@ def lost(domain: Domain) -> Iterator[str]:
         place = devices.place(raw.sources[disk.name])
         yield f"disk {disk.name} ({place}) is not declared: declare its StoragePool, and the disk by POOL/NAME"
     for nic in raw.spec.interfaces:
-        if ":" in nic.bridge:
+        if not _declarable(nic):
             yield f"interface {nic.name} ({nic.bridge}) cannot be declared: it is on no Linux bridge"
+    for drive in raw.spec.cdroms:
+        if drive.name == DRIVE:
+            yield f"drive {DRIVE} stays with the data that it has; to change that, declare cloudInit in its stead"
     yield from _unknown(root)
 
 
@@ -102,9 +137,14 @@ def _unknown(root: Element) -> Iterator[str]:
     others = [(f"graphics of type {e.get('type')}", e.get("type") != "vnc") for e in root.findall("devices/graphics")]
     others += [(f"memory of model {e.get('model')}", e.get("model") != "dimm") for e in root.findall("devices/memory")]
     kinds = [e.get("device", "disk") for e in root.findall("devices/disk")]
+    modes = [(e.get("mode"), e.get("type") or "") for e in root.findall("devices/hostdev")]
+    others += [(f"a host device of type {t}", m != "subsystem" or t not in ("pci", "mdev", "usb")) for m, t in modes]
     others += [(f"a {kind}", kind not in ("disk", "cdrom")) for kind in kinds]
     ends = [target.get("name") or "" for target in root.findall("devices/channel/target")]
     others += [(f"the channel {name}", name != AGENT) for name in ends]
+    others.append(("Hyper-V in mode passthrough", root.find("features/hyperv[@mode='passthrough']") is not None))
+    others.append((f"a clock with offset {_foreign_offset(root)}", bool(_foreign_offset(root))))
+    others += [(f"the timer {e.get('name')}", e.get("name") not in _TIMERS) for e in root.findall("clock/timer")]
     for what, foreign in others:
         if foreign:
             yield f"{what} cannot be declared; it stays as it is"

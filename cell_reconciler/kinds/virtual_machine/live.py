@@ -8,17 +8,28 @@ binding cannot say both at once for all of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import devices, differ, live_actions, live_tuning, observe, resolve
+from cell_reconciler.kinds.secret import secret_file
+from cell_reconciler.kinds.virtual_machine import (
+    devices,
+    differ,
+    live_actions,
+    live_tuning,
+    live_vsock,
+    observe,
+    passwords,
+    resolve,
+)
 from cell_reconciler.kinds.virtual_machine.devices import NamedDevice
+from cell_reconciler.kinds.virtual_machine.spec import Interface
 from cell_reconciler.model.change import Risk, Step
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 
-_ITEM = re.compile(r"spec\.(disks|interfaces|cdroms)\[([^]]+)\]")
+_ITEM = re.compile(r"spec\.(disks|interfaces|cdroms|hostDevices)\[([^]]+)\]")
 
 
 def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> Iterator[Step]:
@@ -34,8 +45,11 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
     if "spec.cpu.sockets" in found.live:
         yield _vcpus(key, found)
     yield from live_tuning.steps(key, found, world.live.cpus)
+    if passwords.PATH in found.live:
+        yield passwords.changing(key, secret_file(found.want.graphics.password))  # type: ignore[arg-type] # it is set
     yield from _interfaces(key, found, handles)
     yield from _disks(key, found, handles)
+    yield from live_vsock.steps(key, found)
     for path, name in _whole(found, coming=False):
         yield _unplug(key, path, name, handles)
     yield from live_tuning.scheduling(key, found, world.live.cpus)
@@ -59,7 +73,8 @@ def _handles(found: differ.Differences, domain: Domain) -> dict[str, str]:
     raw = observe.parsed(domain.active or "")
     names = observe.names_of(raw, observe.with_handles(domain, observe.Known(found.want)))
     named = {name: handle for handle, name in (*raw.handles.items(), *names.items())}
-    have: tuple[NamedDevice, ...] = (*raw.spec.disks, *raw.spec.cdroms, *raw.spec.interfaces)
+    spec = raw.spec
+    have: tuple[NamedDevice, ...] = (*spec.disks, *spec.cdroms, *spec.interfaces, *spec.host_devices)
     return {device.name: device.name for device in have} | named
 
 
@@ -67,13 +82,18 @@ def _coming(key: Key, found: differ.Differences, coming: dict[str, str], world: 
     volumes = {disk.name: disk.volume for disk in found.want.disks}
     for path, name in coming.items():
         place = resolve.place(volumes[name], world) if path.startswith("spec.disks[") else None
-        kind = "disk" if path.startswith("spec.disks[") else "interface"
+        kind = _kind(path)
         action = live_actions.Plug(key.name, name, () if place is None else (place,))
         yield Step(key=key, op="vm.plug", text=f"plug {kind} {name} into running VM {key.name}", action=action)
 
 
+def _kind(path: str) -> str:
+    """What a path is about, for people."""
+    return {"disks": "disk", "interfaces": "interface"}.get(path.removeprefix("spec.").partition("[")[0], "host device")
+
+
 def _unplug(key: Key, path: str, name: str, handles: dict[str, str]) -> Step:
-    kind = "disk" if path.startswith("spec.disks[") else "interface"
+    kind = _kind(path)
     return Step(
         key=key,
         op="vm.unplug",
@@ -93,23 +113,37 @@ def _vcpus(key: Key, found: differ.Differences) -> Step:
 
 def _interfaces(key: Key, found: differ.Differences, handles: dict[str, str]) -> Iterator[Step]:
     for nic in found.want.interfaces:
-        fields = _fields(found, f"spec.interfaces[{nic.name}]", ("bridge", "vlan", "link"))
+        fields = _fields(found, f"spec.interfaces[{nic.name}]", ("bridge", "vlan", "link", "bandwidth", "filter"))
         if not fields:
             continue
-        bridge = devices.access_bridge(nic.bridge, nic.vlan) if fields & {"bridge", "vlan"} else None
-        words = [f"move it to {bridge}"] if bridge else []
-        words += [f"link {nic.link.value}"] if "link" in fields else []
-        cuts = "link" in fields and nic.link == "down"
+        moves, cuts = bool(fields & {"bridge", "vlan"}), "link" in fields and nic.link == "down"
+        ops = {"vm.move-interface": moves, "vm.link": "link" in fields, "vm.bandwidth": "bandwidth" in fields}
         yield Step(
             key=key,
-            op="vm.move-interface" if bridge else "vm.link",
-            text=f"interface {nic.name} of running VM {key.name}: {', '.join(words)}",
+            op=next((op for op, is_one in ops.items() if is_one), "vm.filter"),
+            text=f"interface {nic.name} of running VM {key.name}: {', '.join(_said(nic, fields))}",
             action=live_actions.ChangeInterface(
-                key.name, handles[nic.name], bridge, nic.link.value if "link" in fields else None
+                key.name, handles[nic.name], nic, frozenset((fields | ({"bridge"} if moves else set())) - {"vlan"})
             ),
-            risk=Risk.CUTS_VM if cuts else Risk.BLIP if bridge else Risk.NONE,
-            why="its guest sees the cable out" if cuts else "its guest changes the network" if bridge else "",
+            risk=Risk.CUTS_VM if cuts else Risk.BLIP if moves else Risk.NONE,
+            why="its guest sees the cable out" if cuts else "its guest changes the network" if moves else "",
         )
+
+
+def _said(nic: Interface, fields: Collection[str]) -> Iterator[str]:
+    """What changes, for people. The spec is effective: None is no limit, and no filter."""
+    if "bridge" in fields or "vlan" in fields:
+        yield f"move it to {devices.access_bridge(nic.bridge, nic.vlan)}"
+    if "link" in fields:
+        yield f"link {nic.link.value}"
+    if "bandwidth" in fields:
+        limits: Any = nic.bandwidth
+        ways = ("inbound", "outbound")
+        rates = [f"{way} {getattr(limits, way).average} kB/s" for way in ways if limits and getattr(limits, way)]
+        yield f"limit {' and '.join(rates)}" if rates else "no limit"
+    if "filter" in fields:
+        chosen: Any = nic.filter
+        yield f"filter {chosen.name}" if chosen else "no filter"
 
 
 def _disks(key: Key, found: differ.Differences, handles: dict[str, str]) -> Iterator[Step]:

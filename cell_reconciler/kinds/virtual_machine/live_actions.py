@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from cell_reconciler.errors import StepFailed, Transient
-from cell_reconciler.kinds.virtual_machine import devices, observe, xml
+from cell_reconciler.kinds.virtual_machine import devices, guard_actions, observe, tree, xml
 from cell_reconciler.kinds.virtual_machine.actions import active
-from cell_reconciler.kinds.virtual_machine.codec import Option, child
+from cell_reconciler.kinds.virtual_machine.codec import child
 from cell_reconciler.kinds.virtual_machine.spec.disk import Iotune
+from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.storage import PoolTarget
 
@@ -83,27 +84,30 @@ class Vcpus(LiveAction, frozen=True):
 
 
 class ChangeInterface(LiveAction, frozen=True):
-    """Put a running interface on another bridge (its tap moves, the guest sees nothing of it); cable in or out."""
+    """Make some ``fields`` of a running interface as ``nic`` has them, in one call.
+
+    Its tap moves to another bridge (the guest sees nothing of it), the cable goes out or in, its rate is limited, its
+    packets are filtered; or not any more.
+    """
 
     mac: str
-    bridge: str | None = None  # the access bridge
-    link: str | None = None
-
-    _STATE = Option("link", "state", absent="up")
+    nic: Interface
+    fields: frozenset[str]
 
     def holds(self, domain: Domain) -> bool:
         element = _element(domain.active, self.mac)
         if element is None:
             return False
-        moved = self.bridge is None or devices.BridgeName().read(element) == self.bridge
-        return moved and self.link in (None, self._STATE.read(element))
+        have = tree.read(Interface, element, name=self.nic.name)
+        bridge = devices.access_bridge(self.nic.bridge, self.nic.vlan)
+        wanted = msgspec.structs.replace(self.nic, bridge=bridge, vlan=None)  # as the XML has them: in one name
+        return all(getattr(have, field) == getattr(wanted, field) for field in self.fields)
 
     def do(self, doors: Any) -> None:
         element = self.device(doors, self.mac)
-        if self.bridge is not None:
-            child(element, "source").set("bridge", self.bridge)
-        if self.link is not None:
-            child(element, "link").set("state", self.link)  # also "up": libvirt takes a missing one for no change
+        tree.write(element, self.nic, tree.Context(), {f"nic.{field}" for field in self.fields}, "nic")
+        if "link" in self.fields:  # also "up": libvirt takes a missing one for no change
+            child(element, "link").set("state", self.nic.link.value)
         doors.libvirt.update_device(self.name, xml.text(element))
 
 
@@ -120,7 +124,11 @@ class ChangeMedia(LiveAction, frozen=True):
     def do(self, doors: Any) -> None:
         element = self.device(doors, self.target)
         devices.write_media(element, self.media)
-        doors.libvirt.update_device(self.name, xml.text(element))
+        try:
+            doors.libvirt.update_device(self.name, xml.text(element))
+        except StepFailed as error:
+            advice = "does the guest have the old one mounted, which locks the tray? It is tried again"
+            raise StepFailed(error.message, advice) from error
 
 
 class Throttle(LiveAction, frozen=True):
@@ -169,6 +177,7 @@ class Plug(LiveAction, frozen=True):
                     f"{target.place}/{image} is not plugged into VM {self.name}: it is open at {', '.join(users)}",
                     "stop that user first. If that client died, its watch ends after 30 s",
                 )
+        guard_actions.plug(doors, domain, self.device_name)
         self._controller(doors, domain, element)
         doors.libvirt.attach_device(self.name, xml.text(element))
 

@@ -13,11 +13,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cell_reconciler.kinds.virtual_machine import devices, metadata, resolve, tree, xml
+from cell_reconciler.kinds.virtual_machine import devices, host_devices, metadata, resolve, tree, xml
 from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
-from cell_reconciler.kinds.virtual_machine.spec import Cpu, CpuMode, Disk, Interface, Machine, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec import (
+    Cpu,
+    CpuMode,
+    Disk,
+    HostDevice,
+    Interface,
+    Machine,
+    VirtualMachineSpec,
+)
 from cell_reconciler.kinds.virtual_machine.spec.cpu import CpuFeatures
 from cell_reconciler.kinds.virtual_machine.spec.tuning import Numa
 from cell_reconciler.model.fields import UNSET
@@ -88,6 +96,7 @@ class Known(NamedTuple):
     want: VirtualMachineSpec | None  # effective; None: no document
     sources: Mapping[str, DiskSource] = {}  # of the volumes that the document names
     pools: Mapping[str, PoolTarget] = {}
+    chosen: Mapping[str, str] = {}  # by name of the device: the PCI function that it gets, where it does not say itself
     cpus: HostCpus = HostCpus()
     handles: Mapping[str, str] = {}  # of the definition, for an instance that was started before it had our aliases
 
@@ -99,17 +108,19 @@ def names_of(raw: Parsed, known: Known) -> dict[str, str]:
     its MAC or its bridge.
     """
     want, have = known.want, raw.spec
-    if want is None or (len(raw.aliased) == len(have.disks) + len(have.cdroms) + len(have.interfaces)):
+    have_all = (have.disks, have.cdroms, have.interfaces, have.host_devices)
+    if want is None or len(raw.aliased) == sum(map(len, have_all)):
         return {}
     names: dict[str, str] = {}
     lists: tuple[tuple[Any, Any], ...] = (
         (want.disks, have.disks),
         (want.cdroms, have.cdroms),
         (want.interfaces, have.interfaces),
+        (want.host_devices, have.host_devices),
     )
     for wanted, found in lists:
         taken = set(raw.aliased)
-        for same_one in (_same_handle, _same_source, _same_mac, _same_name, _same_bridge):
+        for same_one in (_same_handle, _same_source, _same_function, _same_mac, _same_name, _same_bridge):
             for device in found:
                 if device.name in raw.aliased or device.name in names:
                     continue
@@ -126,6 +137,12 @@ def _same_handle(device: Any, want: Any, raw: Parsed, known: Known) -> bool:  # 
 
 def _same_source(device: Any, want: Any, raw: Parsed, known: Known) -> bool:
     return isinstance(want, Disk) and bool(known.sources.get(want.volume) == raw.sources[device.name])
+
+
+def _same_function(device: Any, want: Any, raw: Parsed, known: Known) -> bool:  # noqa: ARG001 - one signature for all
+    return isinstance(want, HostDevice) and bool(
+        host_devices.in_words_of(device, want, known.chosen) == msgspec.structs.replace(want, name=device.name)
+    )
 
 
 def _same_name(device: Any, want: Any, raw: Parsed, known: Known) -> bool:  # noqa: ARG001 - one signature for all
@@ -148,15 +165,23 @@ def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
     wanted_nics = {n.name: n for n in want.interfaces} if want else {}
     found_disks = (_disk(d, names.get(d.name, d.name), raw, known, wanted_disks) for d in spec.disks)
     found_cdroms = (msgspec.structs.replace(c, name=names.get(c.name, c.name)) for c in spec.cdroms)
-    found_nics = (_interface(n, names.get(n.name, n.name), wanted_nics) for n in spec.interfaces)
+    found_nics = (_interface(n, names.get(n.name, n.name), wanted_nics, known.chosen) for n in spec.interfaces)
     disks, nics = _ordered(found_disks, wanted_disks), _ordered(found_nics, wanted_nics)
     cdroms = _ordered(found_cdroms, wanted_cdroms)
+    handed = _ordered(_host_devices(spec, names, known), {d.name: d for d in want.host_devices} if want else {})
     machine = spec.machine
     if want and want.machine.type in ("q35", "pc") and machine_family(machine.type) == want.machine.type:
         machine = Machine(type=want.machine.type)
-    return msgspec.structs.replace(
-        spec, disks=disks, cdroms=cdroms, interfaces=nics, machine=machine, cpu=_cpu(spec, want)
+    spec = msgspec.structs.replace(
+        spec,
+        disks=disks,
+        cdroms=cdroms,
+        interfaces=nics,
+        host_devices=handed,
+        machine=machine,
+        cpu=_cpu(spec, want),
     )
+    return spec if want is None else _elsewhere(spec, want)
 
 
 def _cpu(spec: VirtualMachineSpec, want: VirtualMachineSpec | None) -> Cpu:
@@ -166,6 +191,16 @@ def _cpu(spec: VirtualMachineSpec, want: VirtualMachineSpec | None) -> Cpu:
     if not implied or (want is not None and want.cpu.numa.cells):
         return spec.cpu
     return msgspec.structs.replace(spec.cpu, numa=Numa())
+
+
+def _elsewhere(spec: VirtualMachineSpec, want: VirtualMachineSpec) -> VirtualMachineSpec:
+    """With what no XML shows taken for what the document says: ``seed`` and ``passwords`` compare it."""
+    if want.cloud_init:
+        spec = msgspec.structs.replace(spec, cloud_init=want.cloud_init)
+    if want.graphics.password:
+        graphics = msgspec.structs.replace(spec.graphics, password=want.graphics.password)
+        spec = msgspec.structs.replace(spec, graphics=graphics)
+    return spec
 
 
 def _ordered(items: Iterator[Any], wanted: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -190,11 +225,20 @@ def connection(source: DiskSource) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _interface(nic: Interface, name: str, wanted: Mapping[str, Interface]) -> Interface:
+def _host_devices(spec: VirtualMachineSpec, names: Mapping[str, str], known: Known) -> Iterator[HostDevice]:
+    wanted = {device.name: device for device in known.want.host_devices} if known.want else {}
+    for device in spec.host_devices:
+        named = msgspec.structs.replace(device, name=names.get(device.name, device.name))
+        yield host_devices.in_words_of(named, wanted.get(named.name), known.chosen)
+
+
+def _interface(nic: Interface, name: str, wanted: Mapping[str, Interface], chosen: Mapping[str, str]) -> Interface:
     want = wanted.get(name)
+    if nic.bridge is None:
+        return host_devices.function_in_words_of(msgspec.structs.replace(nic, name=name), want, chosen)
     if want is not None and nic.isolated != want.isolated:  # a setting of the tap, which the XML does not have
         nic = msgspec.structs.replace(nic, isolated=want.isolated)
-    base, dot, vlan = nic.bridge.rpartition(".")
+    base, dot, vlan = str(nic.bridge).rpartition(".")
     if dot and vlan.isdigit() and (want is None or want.vlan is not None):
         return msgspec.structs.replace(nic, name=name, bridge=base, vlan=int(vlan))
     return nic if name == nic.name else msgspec.structs.replace(nic, name=name)
@@ -245,10 +289,15 @@ def used(domain: Domain, known: Known) -> frozenset[Key]:
         if text is None:
             continue
         raw = parsed(text)
-        keys.update(Key("Bridge", nic.bridge) for nic in raw.spec.interfaces if ":" not in nic.bridge)
+        keys.update(Key("Bridge", str(nic.bridge)) for nic in raw.spec.interfaces if on_bridge(nic))
         volumes = (resolve.volume_of(source, known.pools) for source in raw.sources.values())
         keys.update(Key("Volume", volume.split("/")[-1]) for volume in volumes if volume)
     return frozenset(keys)
+
+
+def on_bridge(nic: Interface) -> bool:
+    """Is it on a Linux bridge? Its name is unknown to us, and starts with a type, for what is on something else."""
+    return isinstance(nic.bridge, str) and ":" not in nic.bridge
 
 
 def others(live: Live, name: str) -> Iterator[tuple[str, Parsed]]:
@@ -257,3 +306,14 @@ def others(live: Live, name: str) -> Iterator[tuple[str, Parsed]]:
         text = domain.inactive or domain.active
         if domain.name != name and text:
             yield domain.name, parsed(text)
+
+
+def media(domain: Domain) -> set[str]:
+    """The files in the CD-ROM drives of a domain, as defined or as running."""
+    texts = (text for text in (domain.inactive, domain.active) if text)
+    return {str(drive.media) for text in texts for drive in parsed(text).spec.cdroms if drive.media}
+
+
+def others_media(domains: Mapping[str, Domain], name: str) -> set[str]:
+    """The files in the CD-ROM drives of every other domain of the host."""
+    return {path for domain in domains.values() if domain.name != name for path in media(domain)}

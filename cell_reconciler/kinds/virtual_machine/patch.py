@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from cell_reconciler.kinds.virtual_machine import devices, metadata, tree
-from cell_reconciler.kinds.virtual_machine.codec import apic, drop, memory
+from cell_reconciler.kinds.virtual_machine.codec import apic, drop, memory, ports, remove
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
@@ -30,11 +30,26 @@ _LAID_OUT = tuple(
 
 def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Collection[str], mark: Mark) -> None:
     """Write the fields at the paths ``changed``, and our mark."""
+    claimed = [name for codec in devices.LISTS for name in codec.claim(root, context.names)]
     tree.write(root, spec, context, changed)
-    for codec in devices.LISTS:
-        codec.claim(root, context.names)
     settle(root)
-    note(root, spec, outfit(root, spec, context, changed, metadata.read(root))._replace(mark=mark))
+    before = metadata.read(root)
+    if "spec.hotplugPorts" in changed:
+        before = before._replace(ports=ports.noted(spec.hotplug_ports))
+    elif before.ports is not None:
+        ports.HotplugPorts().write(root, before.ports, spec, context)  # a device more needs a port more
+    before = outfit(root, spec, context, changed, before)
+    note(root, spec, before._replace(mark=mark, named=(*before.named, *claimed)))
+
+
+def release(root: Element) -> None:
+    """Take our mark away, and the names that we gave to devices of others."""
+    for codec in devices.LISTS:
+        codec.disown(root, metadata.read(root).named)
+    metadata.erase(root)
+    for empty in root.findall("metadata"):
+        if not len(empty):
+            remove(empty)
 
 
 def note(root: Element, spec: VirtualMachineSpec, before: metadata.Note) -> None:

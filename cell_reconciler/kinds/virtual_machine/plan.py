@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from cell_reconciler.kinds.compare import plain
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.virtual_machine import actions, devices, differ, live, observe, power, resolve, taps
-from cell_reconciler.kinds.virtual_machine import running as instance
+from cell_reconciler.kinds.virtual_machine import (
+    actions,
+    choice,
+    devices,
+    differ,
+    guest_os,
+    live,
+    observe,
+    passwords,
+    plan_devices,
+    plan_tuning,
+    power,
+    resolve,
+    seed,
+    taps,
+)
 from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec
 from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Risk, Step, Verb
 from cell_reconciler.model.document import Document, mark_of
@@ -17,10 +32,8 @@ from cell_reconciler.model.fields import Effect, fields_of, given_paths
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.quantities import CpuSet
 from cell_reconciler.model.storage import DiskSource, PoolTarget
 
-_PINNING = "spec.cpu.pinning."
 Disks = tuple[tuple[PoolTarget, str], ...]  # pool and image of each
 
 
@@ -29,13 +42,14 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
     if want is None:
         if have is None:
             raise ValueError("neither declared nor there: nothing to plan")
-        return _remove(have)
+        return _remove(have, world)
     if have is None:
         change = _create(want, world)
     elif have.mark is None and not want.adopts:
         change = _foreign(want)
     else:
         change = _update(want, have, world)
+        change = msgspec.structs.replace(change, fields=tuple(seed.said(change.fields, want, world)))
     return msgspec.structs.replace(change, position=want.position, derived_from=want.derived_from)
 
 
@@ -43,12 +57,17 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 
 
 def _create(doc: Document, world: World) -> Change:
-    want = resolve.defined(doc, world.documents)
+    want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
     sources = resolve.sources(want, world)
+    starts = power.starts_when_created(want.run_strategy)
     refused = (
         *_unknown_volumes(want, sources),
-        *_absent_cpus(want, world),
+        *_unknown_filters(want, world),
+        *plan_tuning.refusals(want, world),
         *_conflicts(doc.key.name, want, sources, world),
+        *plan_devices.refusals(doc.key.name, want, world, starts=starts),
+        *seed.refusal(doc, world.live),
+        *passwords.refusal(doc, world.live),
     )
     if refused:
         return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
@@ -57,17 +76,22 @@ def _create(doc: Document, world: World) -> Change:
         name=name,
         spec=want,
         sources=sources,
-        mark=mark_of(doc, resolve.digest(resolve.effective(doc))),
+        mark=mark_of(doc, resolve.digest(doc.spec)),
         domain_type=world.domain_type,
         start_due=strategy in power.RUNS_ONCE,
+        chosen=dict(choice.chosen(name, world)),
     )
-    steps = [Step(key=doc.key, op="vm.define", text=f"define VM {name}", action=define)]
+    steps = [*seed.making(doc, want, world.live, (seed.DRIVE_PATH,))]
+    steps.append(Step(key=doc.key, op="vm.define", text=f"define VM {name}", action=define))
+    if passwords.file_of(doc):
+        steps.append(passwords.keeping(doc, define.mark))  # before anybody may start it
     if want.autostart:
         steps.append(_autostart(doc.key, True))
     if power.starts_when_created(strategy):
         steps.append(_start(doc.key, resolve.places(want, world)))
         steps += _ports(doc, None, world)
-    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps))
+    steps += seed.sweeping(doc.key, want, world.live, lets_go=True)
+    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps), notes=guest_os.told(doc.spec))
 
 
 def _named(doc: Document) -> tuple[FieldChange, ...]:
@@ -82,9 +106,11 @@ def _named(doc: Document) -> tuple[FieldChange, ...]:
     )
 
 
-def _remove(have: Observed) -> Change:
+def _remove(have: Observed, world: World) -> Change:
     key, domain = have.key, have.detail
     name = key.name
+    if domain is None:
+        return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=tuple(seed.removing(name, world.live)))
     refused = _left_alone(domain) or _busy(domain)
     if refused:
         return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, refused=refused)
@@ -104,7 +130,8 @@ def _remove(have: Observed) -> Change:
         action=actions.Undefine(name),
         deletes=True,
     )
-    return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=(*steps, undefine))
+    images = seed.removing(name, world.live)  # before the definition, without which nobody would look for them
+    return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=(*steps, *images, undefine))
 
 
 def _foreign(doc: Document) -> Change:
@@ -129,8 +156,9 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     loose, ports = taps.loose(domain, world.live), tuple(taps.differences(doc, domain, have.mark, world))
     mark = _mark(doc, have)
     settled = not found.any and not loose and not ports and act == power.Power.LEAVE
+    settled = settled and not seed.untidy(doc, found.want, world.live) and not any(passwords.refusal(doc, world.live))
     if have.mark and have.mark.flags == mark.flags and settled and not (alone and _held(doc, found.want, have)):
-        return Change(key=key, verb=Verb.NONE)
+        return Change(key=key, verb=Verb.NONE, notes=_unknown(doc, world))
     want, sources = found.want, resolve.sources(found.want, world)
     restarts = bool(found.boot)  # what differs in the definition alone is right in the instance that runs
     allowed = restarts and want.update_policy.restart == Restart.ALLOWED
@@ -139,12 +167,17 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     refused = (
         *_immutable(found.immutable),
         *(_unknown_volumes(want, sources) if found.define else ()),
-        *(_absent_cpus(want, world) if any(path.startswith(_PINNING) for path in found.define) else ()),
+        *(_unknown_filters(want, world) if _filters(found) else ()),
+        *plan_tuning.changed(found, world),
         *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
+        *plan_devices.changed(found, domain, world, starts=allowed or act == power.Power.START),
     )
     steps: list[Step] = []
     if not refused:
-        steps += _defining(key, found, sources, mark, have, remark=bool(ports))
+        chosen = dict(choice.chosen(key.name, world))
+        steps += seed.making(doc, want, world.live, found.define)
+        steps += _defining(key, found, sources, chosen, mark, have, remark=bool(ports))
+        steps += [passwords.keeping(doc, mark)] if passwords.PATH in found.define else []
         steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
         starts = act == power.Power.START or allowed
@@ -153,6 +186,10 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
             steps += _ports(doc, have.mark, world, live.plugged(found))
         steps += _power(key, want, act, resolve.places(want, world), restart=allowed)
         steps += _ports(doc, have.mark, world) if starts and act != power.Power.STOP else ()
+        lets_go = allowed or act == power.Power.STOP or seed.replaced(found.live)
+        steps += seed.sweeping(key, want, world.live, lets_go=lets_go)
+    # A file that cannot be read holds up nothing else.
+    refused += (*seed.refusal(doc, world.live), *passwords.refusal(doc, world.live))
     different = bool(steps or refused or any(not field.ignored for field in fields))
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if different else Verb.NONE
     if alone and (steps or act != power.Power.LEAVE or _held(doc, want, have)):
@@ -162,11 +199,14 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         # It may go on as it is, and start as it is: what waits is the change.
         refused, steps = (*refused, *busy), [step for step in steps if step.op == "vm.start" and not step.restart]
     # The digest is that of what was defined last: what differs from the same spec was changed by somebody else.
-    differs = bool(found.define or found.live or loose or ports) or (
+    fresh = seed.other_data(found.define, key.name, world.live) | {passwords.PATH}
+    differs = bool((found.define.keys() | found.live.keys()) - fresh or loose or ports) or (
         act == power.Power.START and want.run_strategy == RunStrategy.ALWAYS
     )
     drift = differs and have.mark is not None and have.mark.digest == mark.digest
-    waiting = [f.path for f in fields if f.pending]
+    notes = [*_waiting_notes(fields), *_unknown(doc, world)]
+    if any(path.startswith(("spec.clock", "spec.features")) for path in (*found.define, *found.boot)):
+        notes += guest_os.told(doc.spec)
     return Change(
         key=key,
         verb=verb,
@@ -174,12 +214,23 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         fields=fields,
         steps=tuple(steps),
         refused=refused,
-        notes=(f"takes effect at the next start: {', '.join(waiting)}",) if waiting else (),
+        notes=tuple(notes),
     )
 
 
+def _unknown(doc: Document, world: World) -> tuple[str, ...]:
+    """What is secret, and could not be compared."""
+    return (*seed.notes(doc, world.live), *passwords.notes(doc, world.live))
+
+
+def _waiting_notes(fields: Iterable[FieldChange]) -> Iterable[str]:
+    waiting = [field.path for field in fields if field.pending]
+    if waiting:
+        yield f"takes effect at the next start: {', '.join(waiting)}"
+
+
 def _mark(doc: Document, have: Observed) -> Mark:
-    digest = resolve.digest(resolve.effective(doc))
+    digest = resolve.digest(doc.spec)
     return mark_of(doc, digest, adopted=have.mark.adopted if have.mark else True)
 
 
@@ -215,21 +266,27 @@ def _defining(
     key: Key,
     found: differ.Differences,
     sources: dict[str, DiskSource],
+    chosen: dict[str, str],
     mark: Mark,
     have: Observed,
     *,
     remark: bool,
 ) -> Iterable[Step]:
     """``remark``: something is done that stands in no XML; the mark tells later which spec it was done for."""
-    paths = frozenset(found.define) - {"spec.autostart"}
+    paths = frozenset(found.define) - {"spec.autostart", passwords.PATH}
     if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
         redefine = actions.Redefine(
-            name=key.name, spec=found.want, sources=sources, mark=mark, paths=paths, module=found.module
+            name=key.name,
+            spec=found.want,
+            sources=sources,
+            chosen=chosen,
+            mark=mark,
+            paths=paths,
+            module=found.module,
         )
         adopt = have.mark is None
-        text = (
-            f"take over VM {key.name}" if adopt else f"define VM {key.name}: {', '.join(sorted(paths)) or 'its mark'}"
-        )
+        said = ", ".join(sorted(set(map(seed.spoken, paths)))) or "its mark"
+        text = f"take over VM {key.name}" if adopt else f"define VM {key.name}: {said}"
         yield Step(key=key, op="vm.adopt" if adopt else "vm.redefine", text=text, action=redefine)
     if "spec.autostart" in found.define:
         yield _autostart(key, found.want.autostart)
@@ -304,16 +361,20 @@ def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -
             yield Refusal(reason="UnknownVolume", message=message, advice="declare the Volume and its StoragePool")
 
 
-def _absent_cpus(want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
-    """libvirt defines a VM that is pinned to CPUs that are not there, and then cannot start it."""
-    online = CpuSet(world.live.cpus.online)
-    everything = {"what has no set of its own": want.cpu.pinning.cpuset, **instance.pins(want.cpu.pinning)}
-    for thread, cpus in everything.items():
-        absent = CpuSet.of(CpuSet(cpus or "").numbers - online.numbers)
-        if online and absent:
-            message = f"{thread} is pinned to CPU {absent}, and this host has {online}"
-            advice = "pin it to others; spec.perHost can say which on each host"
-            yield Refusal(reason="NoSuchCpu", message=message, advice=advice)
+def _filters(found: differ.Differences) -> bool:
+    """Does an interface get another filter, or come with one?"""
+    return any(path.startswith("spec.interfaces[") and path.endswith((".filter", "]")) for path in found.define)
+
+
+def _unknown_filters(want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
+    """libvirt defines a VM with a filter that it does not have, and then cannot start it."""
+    there = world.live.nwfilters
+    for nic in want.interfaces:
+        chosen: Any = nic.filter
+        if chosen is not None and there is not None and chosen.name not in there:
+            message = f"interface {nic.name}: libvirt has no network filter {chosen.name} on this host"
+            advice = "define it: virsh nwfilter-define FILE; libvirt's own come with libvirt-daemon-config-nwfilter"
+            yield Refusal(reason="UnknownFilter", message=message, advice=advice)
 
 
 def _conflicts(name: str, want: VirtualMachineSpec, sources: dict[str, DiskSource], world: World) -> Iterable[Refusal]:

@@ -19,7 +19,9 @@ def references(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Ref
     """Bridges by the name that the interface is put on; ``POOL/NAME`` volumes by their pool."""
     spec: VirtualMachineSpec = doc.spec
     for index, nic in enumerate(spec.interfaces):
-        base, bridge = Key("Bridge", nic.bridge), Key("Bridge", devices.access_bridge(nic.bridge, nic.vlan))
+        if nic.bridge is UNSET:
+            continue
+        base, bridge = Key("Bridge", str(nic.bridge)), Key("Bridge", devices.access_bridge(nic.bridge, nic.vlan))
         if resolve.filtering(nic.bridge, documents):
             yield Reference(base, f"/spec/interfaces/{index}/bridge")
             continue
@@ -41,7 +43,8 @@ def derive(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Documen
     """
     spec: VirtualMachineSpec = doc.spec
     bridge_spec = kinds.kind("Bridge").spec
-    for name, vlan in sorted({(nic.bridge, nic.vlan) for nic in spec.interfaces if nic.vlan is not UNSET}):
+    tagged = [nic for nic in spec.interfaces if nic.bridge is not UNSET and nic.vlan is not UNSET]
+    for name, vlan in sorted({(str(nic.bridge), nic.vlan) for nic in tagged}):
         base = documents.get(Key("Bridge", name))
         key = Key("Bridge", devices.access_bridge(name, vlan))
         declared = documents.get(key)

@@ -8,15 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cell_reconciler.kinds.virtual_machine import metadata, patch, tree, xml
-from cell_reconciler.kinds.virtual_machine.codec import add, child
+from cell_reconciler.kinds.virtual_machine.codec import add, child, ports
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
-from cell_reconciler.kinds.virtual_machine.spec import DiskBus, GraphicsType, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec import GraphicsType, VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
-
-SPARE_PORTS = 4  # pcie-root-ports for devices that are plugged in later: libvirt leaves one, and none can be added live
 
 
 def domain(name: str, spec: VirtualMachineSpec, domain_type: str, context: Context, note: metadata.Note) -> Element:
@@ -28,7 +26,8 @@ def domain(name: str, spec: VirtualMachineSpec, domain_type: str, context: Conte
     _board(root, spec)
     tree.write(root, spec, context, None)
     patch.settle(root)
-    patch.note(root, spec, patch.outfit(root, spec, context, None, note))
+    note = patch.outfit(root, spec, context, None, note._replace(ports=ports.noted(spec.hotplug_ports)))
+    patch.note(root, spec, note)
     return root
 
 
@@ -37,10 +36,6 @@ def _board(root: Element, spec: VirtualMachineSpec) -> None:
     features = add(root, "features")
     for name in ("acpi", "apic"):
         add(features, name)
-    clock = add(root, "clock", offset="utc")
-    add(clock, "timer", name="rtc", tickpolicy="catchup")
-    add(clock, "timer", name="pit", tickpolicy="delay")
-    add(clock, "timer", name="hpet", present="no")
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
         add(root, f"on_{event}").text = action
     devices = add(root, "devices")
@@ -54,8 +49,4 @@ def _controllers(spec: VirtualMachineSpec) -> list[dict[str, Any]]:
     usb = {"type": "usb", "index": "0", "model": "qemu-xhci"}
     if machine_family(spec.machine.type) != "q35":
         return [usb]
-    # One port each for: USB, virtio-serial, SCSI, rng, balloon, screen, watchdog's bridge, every virtio disk, every
-    # interface.
-    ports = 7 + sum(d.bus == DiskBus.VIRTIO for d in spec.disks) + len(spec.interfaces) + SPARE_PORTS
-    root = {"type": "pci", "index": "0", "model": "pcie-root"}
-    return [root, *({"type": "pci", "index": str(i + 1), "model": "pcie-root-port"} for i in range(ports)), usb]
+    return [{"type": "pci", "index": "0", "model": "pcie-root"}, usb]  # its ports come when the devices are known

@@ -11,17 +11,20 @@ from uuid import UUID, uuid5
 import msgspec
 
 from cell_reconciler.kinds.contract import World
+from cell_reconciler.kinds.virtual_machine import guest_os
+from cell_reconciler.kinds.virtual_machine.codec import ports
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import (
     Graphics,
     GraphicsType,
     Interface,
+    Machine,
     VideoModel,
     VirtualMachineSpec,
 )
 from cell_reconciler.kinds.virtual_machine.spec.disk import CdromBus
 from cell_reconciler.model.document import Document, spec_digest
-from cell_reconciler.model.fields import UNSET, Effect, fields_of
+from cell_reconciler.model.fields import UNSET, Effect, UnsetType, fields_of
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.quantities import Mac
 from cell_reconciler.model.storage import DiskSource, PoolTarget, disk_source
@@ -61,9 +64,9 @@ def effective(doc: Document) -> VirtualMachineSpec:
     return found
 
 
-def filtering(bridge: str, documents: Mapping[Key, Document]) -> Document | None:
+def filtering(bridge: str | UnsetType, documents: Mapping[Key, Document]) -> Document | None:
     """The document of a bridge that filters VLANs: a VLAN there is a setting of the port, and no bridge of its own."""
-    doc = documents.get(Key("Bridge", bridge))
+    doc = documents.get(Key("Bridge", str(bridge)))
     return doc if doc is not None and doc.spec.vlan_filtering else None
 
 
@@ -92,12 +95,29 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
     memory = spec.memory
     if memory.current == memory.guest:  # all of it, as it is without saying so
         memory = msgspec.structs.replace(memory, current=UNSET)
-    tray = CdromBus.SATA if machine_family(spec.machine.type) == "q35" else CdromBus.IDE
-    cdroms = tuple(msgspec.structs.replace(c, bus=tray) if c.bus is UNSET else c for c in spec.cdroms)
+    bus = tray(spec.machine)
+    cdroms = tuple(msgspec.structs.replace(c, bus=bus) if c.bus is UNSET else c for c in spec.cdroms)
+    spec = guest_os.filled(spec)
+    spare: Any = spec.hotplug_ports
+    if spare is UNSET and machine_family(spec.machine.type) == "q35":
+        spare = ports.DEFAULT
     full = msgspec.structs.replace(
-        spec, uuid=uuid, interfaces=interfaces, graphics=graphics, video=video, cpu=cpu, memory=memory, cdroms=cdroms
+        spec,
+        hotplug_ports=spare,
+        uuid=uuid,
+        interfaces=interfaces,
+        graphics=graphics,
+        video=video,
+        cpu=cpu,
+        memory=memory,
+        cdroms=cdroms,
     )
     return _settled(full)  # type: ignore[no-any-return] # the type of what it is given
+
+
+def tray(machine: Machine) -> CdromBus:
+    """The bus of a CD-ROM drive whose document names none."""
+    return CdromBus.SATA if machine_family(machine.type) == "q35" else CdromBus.IDE
 
 
 def _interface(vm: str, nic: Interface) -> Interface:
@@ -123,8 +143,13 @@ def _settled(value: Any) -> Any:
 
 
 def digest(spec: VirtualMachineSpec) -> str:
-    """Digest of what stands on the host: policies may change without any writing."""
-    return spec_digest(msgspec.structs.replace(spec, **policies()))
+    """Digest of what a document says of the host: policies may change without any writing.
+
+    Of the document, not of what a guest OS or a name fills in: another table of defaults changes no digest. Anybody who
+    may list domains can read it, so that the data for cloud-init is not part of it.
+    """
+    others = {name: value for name, value in policies().items() if name != "guest_os"}  # which gives defaults
+    return spec_digest(msgspec.structs.replace(spec, **others, cloud_init=UNSET))
 
 
 @cache

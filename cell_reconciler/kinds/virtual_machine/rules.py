@@ -11,9 +11,18 @@ from typing import NamedTuple
 
 from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.links import ports
-from cell_reconciler.kinds.virtual_machine import devices, resolve, rules_devices, rules_tuning
+from cell_reconciler.kinds.secret import check_secret
+from cell_reconciler.kinds.virtual_machine import (
+    devices,
+    resolve,
+    rules_devices,
+    rules_guest,
+    rules_host_devices,
+    rules_seed,
+    rules_tuning,
+)
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
-from cell_reconciler.kinds.virtual_machine.spec import CpuMode, RunStrategy, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec import CpuMode, GraphicsType, RunStrategy, VirtualMachineSpec
 from cell_reconciler.model import vlans
 from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
@@ -42,6 +51,9 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     yield from _boot_order(spec)
     yield from rules_devices.check(spec, documents)
     yield from rules_tuning.check(spec)
+    yield from rules_seed.check(spec)
+    yield from rules_host_devices.check(spec)
+    yield from rules_guest.check(doc, documents)
     yield from _bridges(spec, documents)
     yield from _identities(doc, documents)
     yield from _console(spec)
@@ -85,7 +97,7 @@ def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
 
 
 def _unique_names(spec: VirtualMachineSpec) -> Iterator[Problem]:
-    """Over disks, drives and interfaces together: all become libvirt aliases."""
+    """Over all devices together: they become libvirt aliases."""
     first: dict[str, str] = {}
     for pointer, item in _devices(spec):
         if item.name in first:
@@ -110,6 +122,7 @@ def _devices(spec: VirtualMachineSpec) -> Iterator[tuple[str, devices.NamedDevic
     yield from ((f"/spec/disks/{i}", disk) for i, disk in enumerate(spec.disks))
     yield from ((f"/spec/cdroms/{i}", drive) for i, drive in enumerate(spec.cdroms))
     yield from ((f"/spec/interfaces/{i}", nic) for i, nic in enumerate(spec.interfaces))
+    yield from ((f"/spec/hostDevices/{i}", device) for i, device in enumerate(spec.host_devices))
 
 
 def _bridges(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Iterator[Problem]:
@@ -122,7 +135,7 @@ def _bridges(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Ite
                 message=f"{nic.mac} is a group address; a NIC has a unicast one",
                 advice="clear the lowest bit of the first octet, such as 52:54:00:…",
             )
-        if nic.vlan is UNSET:
+        if nic.vlan is UNSET or nic.bridge is UNSET:
             continue
         if filtering := resolve.filtering(nic.bridge, documents):
             yield from _reaches(nic.vlan, filtering, f"{pointer}/vlan")
@@ -166,6 +179,12 @@ def _console(spec: VirtualMachineSpec) -> Iterator[Problem]:
         yield Problem(
             pointer="/spec/graphics/listen", rule="vm-listen", message=f"{spec.graphics.listen!r} is no IP address"
         )
+    if spec.graphics.password is not UNSET:
+        yield from check_secret(spec.graphics.password, "/spec/graphics/password")
+    for field in ("port", "password"):
+        if spec.graphics.type == GraphicsType.NONE and getattr(spec.graphics, field) is not UNSET:
+            message = f"{field} says nothing with type none"
+            yield Problem(pointer=f"/spec/graphics/{field}", rule="vm-graphics", message=message)
 
 
 # -- unique over all documents -----------------------------------------------------------------------------------
@@ -185,10 +204,16 @@ def _claims(doc: Document) -> Iterator[_Claim]:
     """What belongs to one VM only."""
     spec = resolve.effective(doc)
     yield _Claim(f"UUID {spec.uuid}", "vm-uuid-unique", "/spec/uuid")
+    if spec.vsock and spec.vsock.cid:
+        yield _Claim(f"vsock CID {spec.vsock.cid}", "vm-vsock-cid", "/spec/vsock/cid")
     for index, nic in enumerate(spec.interfaces):
         yield _Claim(f"MAC {nic.mac}", "vm-mac-unique", f"/spec/interfaces/{index}/mac")
+    if spec.graphics.port is not None:
+        yield _Claim(f"VNC port {spec.graphics.port}", "vm-port-unique", "/spec/graphics/port")
     for index, disk in enumerate(spec.disks):
         yield _Claim(f"volume {disk.volume}", "vm-volume-unique", f"/spec/disks/{index}/volume")
+    for what, pointer in rules_host_devices.claims(spec):
+        yield _Claim(what, "vm-host-device-unique", pointer)
 
 
 def _identities(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.virtual_machine import differ, observe, power, taps
+from cell_reconciler.kinds.virtual_machine import differ, observe, power, seed, taps
 from cell_reconciler.kinds.virtual_machine.spec import RunStrategy
 from cell_reconciler.model.condition import Condition, Truth
 from cell_reconciler.model.document import Document
@@ -50,7 +50,7 @@ def conditions(doc: Document, have: Observed | None, world: World) -> Iterator[C
             type="RestartRequired",
             status=Truth.TRUE,
             reason="Pending",
-            message=f"takes effect at the next start: {', '.join(pending)}",
+            message=f"takes effect at the next start: {', '.join(map(seed.spoken, pending))}",
         )
 
 

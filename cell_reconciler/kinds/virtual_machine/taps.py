@@ -137,8 +137,10 @@ def settings(doc: Document, mark: Mark | None, documents: Mapping[Key, Document]
     named = frozenset(given_paths(doc.given)) if adopted else None
     for index, nic in enumerate(resolve.effective(doc).interfaces):
         pointer = f"/spec/interfaces/{index}"
+        if nic.bridge is None:
+            continue  # a virtual function of a card has no tap
         bridge = resolve.filtering(nic.bridge, documents)
-        place = nic.bridge if bridge else devices.access_bridge(nic.bridge, nic.vlan)
+        place = str(nic.bridge) if bridge else devices.access_bridge(nic.bridge, nic.vlan)
         own = documents.get(Key("Bridge", place))
         vlan = nic.vlan or None
         usual = vlans.wanted(bridge.spec.vlan_default_pvid or None) if bridge else ()

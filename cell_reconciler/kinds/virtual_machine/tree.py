@@ -26,6 +26,7 @@ class Context(NamedTuple):
 
     sources: Mapping[str, DiskSource] = {}  # by ``volume`` as the spec writes it
     names: Mapping[str, str] = {}  # of devices that we did not make: handle → the spec's name
+    chosen: Mapping[str, str] = {}  # by name of the device: the PCI function that it gets, where it does not say itself
     module: int = 0  # bytes of memory that the running instance gets plugged in with this change
 
 

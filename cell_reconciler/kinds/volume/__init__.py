@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from cell_reconciler.kinds.contract import Observed, Problem, Reference, World
 from cell_reconciler.kinds.storage_names import check_name
 from cell_reconciler.kinds.volume import plan as planning
-from cell_reconciler.kinds.volume import source
+from cell_reconciler.kinds.volume import schedule, settings, source, upkeep
 from cell_reconciler.kinds.volume.spec import VolumeSpec
 from cell_reconciler.model.change import Change
 from cell_reconciler.model.condition import Condition
 from cell_reconciler.model.document import Document
+from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live, Source
 from cell_reconciler.model.mark import Mark
@@ -52,6 +53,12 @@ class VolumeKind:
                 message=f"{size.to_text()} is not a multiple of {SECTOR} bytes above 0",
             )
         yield from source.check(doc, documents)
+        yield from settings.check(doc)
+        if doc.spec.snapshots is not UNSET:
+            yield from schedule.check(doc.spec.snapshots)
+        pool = documents.get(Key("StoragePool", doc.spec.pool))
+        if pool is not None and not pool.spec.rbd:
+            yield from _without_ceph(doc)
 
     def references(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Reference]:
         yield Reference(Key("StoragePool", doc.spec.pool), "/spec/pool")
@@ -72,7 +79,7 @@ class VolumeKind:
         named = [image for image in there if doc is not None and image.pool == doc.spec.pool]
         ours = [image for image in there if planning.mark_of(image) is not None]
         image = next(iter((*named, *ours)), None)
-        return None if image is None else planning.observed(image)
+        return None if image is None else planning.observed(image, doc)
 
     def owned(self, live: Live) -> Iterable[tuple[str, Mark]]:
         """What this host may ever prune. What is retained is ours, too, but never to be deleted."""
@@ -92,7 +99,19 @@ class VolumeKind:
         return planning.prune(have, world)
 
     def conditions(self, doc: Document, have: Observed | None, world: World) -> Iterable[Condition]:
-        return ()
+        return upkeep.condition(doc, have, world.live.at)
+
+
+def _without_ceph(doc: Document) -> Iterable[Problem]:
+    """What a directory cannot do."""
+    for field, what in (("snapshots", "snapshots"), ("settings", "settings of single volumes")):
+        if getattr(doc.spec, field):
+            yield Problem(
+                pointer=f"/spec/{field}",
+                rule="needs-rbd",
+                message=f"{doc.spec.pool} is a directory pool, which has no {what}",
+                advice=f"remove {field}, or declare the volume in an rbd pool",
+            )
 
 
 KIND = VolumeKind()

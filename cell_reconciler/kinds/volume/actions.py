@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from cell_reconciler.drivers import Doors
+from cell_reconciler.errors import Transient
+from cell_reconciler.kinds.volume import notes
 from cell_reconciler.model.live import Image
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import Origin, PoolTarget
@@ -48,7 +50,7 @@ class SetMark(VolumeAction, frozen=True, kw_only=True):
         image = self.image(doors)
         if image is None or image.mark != self.mark.to_text():
             return False
-        return all(image.detail.get(key) == value for key, value in self.notes.items())
+        return all(image.detail.get(key) == self.notes.get(key) for key in notes.ALL)
 
     def do(self, doors: Doors) -> None:
         doors.pool(self.target).set_mark(self.name, self.mark, self.notes)
@@ -64,7 +66,12 @@ class Grow(VolumeAction, frozen=True, kw_only=True):
         return image is not None and image.size >= self.size
 
     def do(self, doors: Doors) -> None:
-        doors.pool(self.target).grow(self.name, self.size)
+        """A QEMU elsewhere would not learn of it: it is grown by the host that runs the VM, or when that is off."""
+        pool = doors.pool(self.target)
+        if users := pool.users(self.name):
+            message = f"volume {self.name} is open at {', '.join(users)}, and is grown by who has it open"
+            raise Transient(message, "apply the document on the host that runs the VM, or shut the VM down")
+        pool.grow(self.name, self.size)
 
 
 class GrowOnline(VolumeAction, frozen=True, kw_only=True):
@@ -83,14 +90,61 @@ class GrowOnline(VolumeAction, frozen=True, kw_only=True):
             doors.libvirt.block_resize(self.vm, self.device, self.size)
 
 
+class Settings(VolumeAction, frozen=True, kw_only=True):
+    """Set and unset options of the backend for this image."""
+
+    values: dict[str, str]
+    unset: tuple[str, ...] = ()
+
+    def done(self, doors: Doors) -> bool:
+        image = self.image(doors)
+        if image is None:
+            return False
+        held = image.settings
+        return self.values.items() <= held.items() and held.keys().isdisjoint(self.unset)
+
+    def do(self, doors: Doors) -> None:
+        doors.pool(self.target).set_settings(self.name, self.values, self.unset)
+
+
+class TakeSnapshot(VolumeAction, frozen=True, kw_only=True):
+    """By its name it is the same one on every host that shares the pool."""
+
+    snapshot: str
+
+    def done(self, doors: Doors) -> bool:
+        return any(found.name == self.snapshot for found in doors.pool(self.target).snapshots(self.name))
+
+    def do(self, doors: Doors) -> None:
+        doors.pool(self.target).take_snapshot(self.name, self.snapshot)
+
+
+class DeleteSnapshots(VolumeAction, frozen=True, kw_only=True):
+    """Snapshots that are past their retention. One that was protected or cloned meanwhile stays."""
+
+    snapshots: tuple[str, ...]
+
+    def done(self, doors: Doors) -> bool:
+        return not self._left(doors)
+
+    def do(self, doors: Doors) -> None:
+        doors.pool(self.target).delete_snapshots(self.name, self._left(doors))
+
+    def _left(self, doors: Doors) -> list[str]:
+        found = doors.pool(self.target).snapshots(self.name)
+        return [snapshot.name for snapshot in found if snapshot.name in self.snapshots and not snapshot.held]
+
+
 class Trash(VolumeAction, frozen=True, kw_only=True):
-    """Move the data out of the way, restorable."""
+    """Move the data out of the way, restorable for ``seconds`` at least."""
+
+    seconds: float = 0.0
 
     def done(self, doors: Doors) -> bool:
         return self.image(doors) is None
 
     def do(self, doors: Doors) -> None:
-        doors.pool(self.target).trash(self.name)
+        doors.pool(self.target).trash(self.name, self.seconds)
 
 
 class Remove(VolumeAction, frozen=True, kw_only=True):

@@ -7,16 +7,18 @@ declared at all.
 
 from __future__ import annotations
 
-from cell_reconciler.kinds.compare import compare
+from collections.abc import Iterator
+
+from cell_reconciler.kinds.compare import compare, covered
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.volume import source
-from cell_reconciler.kinds.volume.actions import Create, Grow, GrowOnline, Remove, SetMark, Trash
+from cell_reconciler.kinds.volume import notes, settings, source, trash, upkeep
+from cell_reconciler.kinds.volume.actions import Create, Grow, GrowOnline, Remove, SetMark, Settings, Trash
 from cell_reconciler.kinds.volume.spec import ReclaimPolicy, VolumeSpec
 from cell_reconciler.kinds.volume.usage import opened, users
-from cell_reconciler.model.change import Action, Cause, Change, FieldChange, Refusal, Step, Verb
+from cell_reconciler.model.change import Action, Cause, Change, Refusal, Step, Verb
 from cell_reconciler.model.document import Document, spec_digest
 from cell_reconciler.model.document import mark_of as document_mark
-from cell_reconciler.model.fields import UNSET, Effect
+from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Image, Live, Source
 from cell_reconciler.model.mark import Mark
@@ -24,7 +26,6 @@ from cell_reconciler.model.quantities import Bytes
 from cell_reconciler.model.storage import PoolTarget
 
 KIND = "Volume"
-POLICY, HOST = "reclaimPolicy", "host"  # the notes beside the mark
 
 
 def mark_of(image: Image) -> Mark | None:
@@ -33,16 +34,10 @@ def mark_of(image: Image) -> Mark | None:
     return mark if mark is not None and mark.owner == Key(KIND, image.name) else None
 
 
-def policy_of(image: Image) -> ReclaimPolicy:
-    """As it was last declared; what cannot be read is kept."""
-    text = image.detail.get(POLICY)
-    return ReclaimPolicy(text) if text in set(ReclaimPolicy) else ReclaimPolicy.RETAIN
-
-
 def prunable(image: Image, live: Live) -> bool:
     """May this host ever delete it, once its document is gone?"""
-    ours = mark_of(image) is not None and image.detail.get(HOST) == live.host
-    return ours and policy_of(image) != ReclaimPolicy.RETAIN
+    ours = mark_of(image) is not None and image.detail.get(notes.HOST) == live.host
+    return ours and notes.policy(image) != ReclaimPolicy.RETAIN
 
 
 def converge(doc: Document, have: Observed | None, world: World) -> Change:
@@ -53,10 +48,11 @@ def converge(doc: Document, have: Observed | None, world: World) -> Change:
         waits = Refusal(reason="DependencyNotReady", message=f"StoragePool/{spec.pool} is not declared", waiting=True)
         return Change(key=doc.key, verb=Verb.NONE, refused=(waits,), position=doc.position)
     if have is None:
-        lost = _lost(doc, target, world.live) or _sourceless(spec, target, world.live)
+        live = world.live
+        lost = trash.lies_there(doc, target, live) or _lost(doc, target, live) or _sourceless(spec, target, live)
         if lost is not None:
             return Change(key=doc.key, verb=Verb.CREATE, refused=(lost,), position=doc.position)
-        return _create(doc, spec, target, world.host)
+        return _create(doc, spec, target, world)
     if have.mark is None and not doc.adopts:
         foreign = Refusal(
             reason="Foreign",
@@ -103,51 +99,40 @@ def _libvirt_away(live: Live) -> Refusal | None:
     return Refusal(reason="Unknown", message=message, waiting=True)
 
 
-def _create(doc: Document, spec: VolumeSpec, target: PoolTarget, host: str) -> Change:
+def _create(doc: Document, spec: VolumeSpec, target: PoolTarget, world: World) -> Change:
     origin = source.origin(spec)
     action = Create(
         target=target,
         name=doc.key.name,
         size=int(spec.size),
         mark=document_mark(doc, spec_digest(spec)),
-        notes={POLICY: spec.reclaim_policy.value, HOST: host},
+        notes=notes.of(spec, world.host, spec.settings),
         origin=origin,
     )
     text = f"create {spec.size.to_text()} volume {doc.key.name} in {spec.pool}{source.text(origin)}"
-    step = _step(doc, "volume.create", text, action)
-    fields = compare(spec, UNSET)
-    return Change(key=doc.key, verb=Verb.CREATE, fields=fields, steps=(step,), position=doc.position)
+    steps = [_step(doc, "volume.create", text, action)]
+    if spec.settings:
+        steps.append(_settings(doc, target, settings.to_set(spec.settings, {}), ()))
+    steps += upkeep.steps(doc, None, target, world.live.at)
+    fields = tuple(change for change in compare(spec, UNSET) if change.want != {})
+    return Change(key=doc.key, verb=Verb.CREATE, fields=fields, steps=tuple(steps), position=doc.position)
 
 
 def _update(doc: Document, spec: VolumeSpec, have: Observed, target: PoolTarget, world: World) -> Change:
-    fields = (*compare(spec, have.spec, ignored=doc.ignored), *_policy(doc, spec, have))
+    noted = notes.differences(doc, have.spec) if have.mark is not None else ()
+    fields = (*compare(spec, have.spec, ignored=doc.ignored), *noted)
     acted = {change.path for change in fields if not change.ignored}
     refused = _refusals(spec, have.spec, acted)
     if "spec.size" in acted and not refused and (away := _libvirt_away(world.live)) is not None:
         refused = (away,)  # by whom it is grown depends on who has it open
-    marks = have.mark is not None and have.mark.flags != _mark(doc, spec, have).flags
-    verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if acted or marks else Verb.NONE
     steps = () if refused else tuple(_steps(doc, spec, have, target, world, acted))
+    changes = bool(acted) or any(not step.upkeep for step in steps)
+    verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if changes else Verb.NONE
     return Change(key=doc.key, verb=verb, fields=fields, steps=steps, refused=refused, position=doc.position)
 
 
 def _mark(doc: Document, spec: VolumeSpec, have: Observed) -> Mark:
     return document_mark(doc, spec_digest(spec), adopted=have.mark is None or have.mark.adopted)
-
-
-def _policy(doc: Document, spec: VolumeSpec, have: Observed) -> tuple[FieldChange, ...]:
-    """A policy has no counterpart in the image but the note that we wrote there."""
-    held: VolumeSpec = have.spec
-    if have.mark is None or held.reclaim_policy == spec.reclaim_policy:
-        return ()
-    change = FieldChange(
-        path="spec.reclaimPolicy",
-        have=held.reclaim_policy.value,
-        want=spec.reclaim_policy.value,
-        effect=Effect.POLICY,
-        ignored="/spec/reclaimPolicy" in doc.ignored,
-    )
-    return (change,)
 
 
 def _refusals(spec: VolumeSpec, have: VolumeSpec, acted: set[str]) -> tuple[Refusal, ...]:
@@ -170,28 +155,51 @@ def _refusals(spec: VolumeSpec, have: VolumeSpec, acted: set[str]) -> tuple[Refu
 
 def _steps(
     doc: Document, spec: VolumeSpec, have: Observed, target: PoolTarget, world: World, acted: set[str]
-) -> list[Step]:
-    name = doc.key.name
-    steps = []
+) -> Iterator[Step]:
+    """The mark first: a setting must be known as ours before it is one. What was unset is forgotten last."""
+    image: Image = have.detail
     mark = _mark(doc, spec, have)
-    if have.mark is None or acted or have.mark.flags != mark.flags:
-        policy = have.spec.reclaim_policy if f"/spec/{POLICY}" in doc.ignored and have.mark else spec.reclaim_policy
-        notes = {POLICY: policy.value, HOST: have.detail.detail.get(HOST, world.host)}
-        op, text = (
-            ("volume.adopt", "take over volume") if have.mark is None else ("volume.mark", "note policy of volume")
-        )
-        steps.append(_step(doc, op, f"{text} {name}", SetMark(target=target, name=name, mark=mark, notes=notes)))
+    effective = notes.effective(doc, have.spec) if have.mark is not None else spec
+    setting = "spec.settings" in acted
+    wanted = spec.settings if setting or not covered("/spec/settings", frozenset(doc.ignored)) else have.spec.settings
+    unset = settings.to_unset(spec.settings, have.spec.settings) if setting else ()
+    host = image.detail.get(notes.HOST, world.host)
+    before, after = (notes.of(effective, host, names) for names in ({*wanted, *unset}, wanted))
+    stale = have.mark is not None and (have.mark.flags != mark.flags or not notes.same(image, after))
+    if have.mark is None or acted or stale:
+        yield _marking(doc, target, mark, before, adopt=have.mark is None)
+    if setting:
+        yield _settings(doc, target, settings.to_set(spec.settings, have.spec.settings), unset)
+    if unset:
+        yield _marking(doc, target, mark, after)
     if "spec.size" in acted:
-        vm = opened(target, name, world.live)
-        grow = (
-            GrowOnline(target=target, name=name, size=int(spec.size), vm=vm[0], device=vm[1])
-            if vm
-            else Grow(target=target, name=name, size=int(spec.size))
-        )
-        text = f"grow volume {name} from {have.spec.size.to_text()} to {spec.size.to_text()}"
-        text += f", in running VM {vm[0]} as well" if vm else ""
-        steps.append(_step(doc, "volume.grow", text, grow))
-    return steps
+        yield _grow(doc, spec, have, target, world)
+    yield from upkeep.steps(doc, have, target, world.live.at)
+
+
+def _marking(doc: Document, target: PoolTarget, mark: Mark, noted: dict[str, str], *, adopt: bool = False) -> Step:
+    op, text = ("volume.adopt", "take over volume") if adopt else ("volume.mark", "note policy of volume")
+    action = SetMark(target=target, name=doc.key.name, mark=mark, notes=noted)
+    return _step(doc, op, f"{text} {doc.key.name}", action)
+
+
+def _settings(doc: Document, target: PoolTarget, values: dict[str, str], unset: tuple[str, ...]) -> Step:
+    words = [f"{name}={value}" for name, value in values.items()] + [f"no {name}" for name in unset]
+    action = Settings(target=target, name=doc.key.name, values=values, unset=unset)
+    return _step(doc, "volume.settings", f"set volume {doc.key.name}: {', '.join(words)}", action)
+
+
+def _grow(doc: Document, spec: VolumeSpec, have: Observed, target: PoolTarget, world: World) -> Step:
+    name = doc.key.name
+    vm = opened(target, name, world.live)
+    grow = (
+        GrowOnline(target=target, name=name, size=int(spec.size), vm=vm[0], device=vm[1])
+        if vm
+        else Grow(target=target, name=name, size=int(spec.size))
+    )
+    text = f"grow volume {name} from {have.spec.size.to_text()} to {spec.size.to_text()}"
+    text += f", in running VM {vm[0]} as well" if vm else ""
+    return _step(doc, "volume.grow", text, grow)
 
 
 def prune(have: Observed, world: World) -> Change:
@@ -199,8 +207,8 @@ def prune(have: Observed, world: World) -> Change:
     image: Image = have.detail
     if not prunable(image, world.live):
         why = (
-            f"reclaimPolicy is {policy_of(image)}"
-            if policy_of(image) == ReclaimPolicy.RETAIN
+            f"reclaimPolicy is {notes.policy(image)}"
+            if notes.policy(image) == ReclaimPolicy.RETAIN
             else "another host made it"
         )
         return Change(key=have.key, verb=Verb.NONE, cause=Cause.PRUNE, notes=(f"Retained: {why}; the data stays",))
@@ -208,14 +216,14 @@ def prune(have: Observed, world: World) -> Change:
     if refusal is not None:
         return Change(key=have.key, verb=Verb.DELETE, cause=Cause.PRUNE, refused=(refusal,))
     target = world.pools[image.pool]
-    trash = policy_of(image) == ReclaimPolicy.TRASH
-    action: Action = (Trash if trash else Remove)(target=target, name=image.name)
-    text = (
-        f"move volume {image.name} of {image.pool} to the trash"
-        if trash
-        else f"delete volume {image.name} of {image.pool}"
-    )
-    step = Step(key=have.key, op="volume.trash" if trash else "volume.delete", text=text, action=action, deletes=True)
+    op, text = "volume.delete", "delete volume {}"
+    action: Action = Remove(target=target, name=image.name)
+    if notes.policy(image) == ReclaimPolicy.TRASH:
+        seconds = notes.trash_for(image)
+        op, text = "volume.trash", f"move volume {{}} to the trash for {seconds.to_text()}"
+        action = Trash(target=target, name=image.name, seconds=seconds)
+    what = f"{image.name} of {image.pool}"
+    step = Step(key=have.key, op=op, text=text.format(what), action=action, deletes=True)
     return Change(key=have.key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=(step,))
 
 
@@ -234,9 +242,16 @@ def _objection(image: Image, world: World) -> Refusal | None:
     return None
 
 
-def observed(image: Image) -> Observed:
-    """An image in the terms of the kind."""
-    spec = VolumeSpec(pool=image.pool, size=Bytes(image.size), reclaim_policy=policy_of(image))
+def observed(image: Image, doc: Document | None = None) -> Observed:
+    """An image in the terms of the kind, as far as possible in the words of its document."""
+    spec = VolumeSpec(
+        pool=image.pool,
+        size=Bytes(image.size),
+        reclaim_policy=notes.policy(image),
+        trash_for=notes.trash_for(image),
+        snapshots=notes.schedule(image),
+        settings=settings.observed(image, doc.spec if doc is not None else None),
+    )
     key = Key(KIND, image.name)
     return Observed(
         key=key, spec=spec, mark=mark_of(image), refs=frozenset({Key("StoragePool", image.pool)}), detail=image

@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Annotated
 
 from cell_reconciler.kinds.placement import Placed
+from cell_reconciler.kinds.volume.schedule import Schedule
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
-from cell_reconciler.model.quantities import Bytes
+from cell_reconciler.model.quantities import Bytes, Duration
 
 
 class ReclaimPolicy(StrEnum):
@@ -18,6 +19,8 @@ class ReclaimPolicy(StrEnum):
     DELETE = "Delete"  # destroyed
 
 
+TRASH_FOR = Duration.parse("7d")
+Value = str | int | bool  # of an option of librbd
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"  # of an image or a snapshot: nothing that a path or an image spec splits
 
 Checksum = Annotated[
@@ -124,3 +127,36 @@ class VolumeSpec(Placed, frozen=True, kw_only=True):
             Effect.POLICY,
         ),
     ] = ReclaimPolicy.RETAIN
+    trash_for: Annotated[
+        Duration,
+        doc(
+            "With `reclaimPolicy: Trash`: how long it lies in the trash at least. Until then neither `cellctl trash "
+            "purge` nor, in an `rbd` pool, `rbd trash purge` takes it away.",
+            Effect.POLICY,
+            examples=["30d"],
+        ),
+    ] = TRASH_FOR
+    snapshots: (
+        Annotated[
+            Schedule,
+            doc(
+                "`rbd` only: snapshots that are taken by schedule, crash-consistent, by `cellctl run` and `apply`. "
+                "Absent: none is taken any more, and those that are there stay.",
+                Effect.POLICY,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    settings: Annotated[
+        dict[
+            Annotated[str, doc("Name of the option.", pattern=r"^rbd_[a-z0-9_]+$")],
+            Annotated[Value, doc("Its value.")],
+        ],
+        doc(
+            "`rbd` only: options of librbd for this image alone, as `rbd config image set` sets them. Limits "
+            "(`rbd_qos_…`) count at once, caches when the image is opened the next time. One that is taken out of the "
+            "document is unset; what others set stays.",
+            Effect.LIVE,
+            examples=[{"rbd_qos_iops_limit": 2000, "rbd_read_from_replica_policy": "localize"}],
+        ),
+    ] = {}

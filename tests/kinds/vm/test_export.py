@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from cell_reconciler.cli.exported import Export, export, notes
-from cell_reconciler.kinds.virtual_machine import codec, xml
+from cell_reconciler.kinds.virtual_machine import actions, codec, observe, xml
 from cell_reconciler.load import Specs
 from cell_reconciler.model.change import Plan, Verb
 from cell_reconciler.model.document import Document
@@ -57,24 +57,62 @@ def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> Non
         "watchdog": {},
         "guestAgent": False,
         "rng": False,
+        "clock": {"hpet": True, "rtcTickPolicy": "delay", "pitTickPolicy": "catchup"},
+        "features": {"hyperv": {"relaxed": True}},
     }
     said = "\n".join(notes(found))
-    for word in ("/var/lib/libvirt/images/local/web-root.raw", "/somewhere/else.img", "hyperv", "vmport"):
+    for word in ("/var/lib/libvirt/images/local/web-root.raw", "/somewhere/else.img", "vmport"):
         assert word in said
     (change,) = (c for c in planned(found, around).changes if c.key == key)
     assert (change.verb, change.fields, [s.op for s in change.steps]) == (Verb.ADOPT, (), ["vm.adopt"])
+
+
+HANDED = """
+<hostdev mode='subsystem' type='pci' managed='yes'><driver name='vfio'/><source>
+  <address domain='0x0000' bus='0x3b' slot='0x00' function='0x1'/></source></hostdev>
+<hostdev mode='subsystem' type='usb' managed='yes'><source>
+  <vendor id='0x0529'/><product id='0x0001'/></source></hostdev>
+<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci'><source>
+  <address uuid='4b20d080-1b54-4048-85b3-a6a62d165c01'/></source></hostdev>
+<interface type='hostdev' managed='yes'><mac address='52:54:00:aa:bb:09'/>
+  <source><address type='pci' domain='0x0000' bus='0x18' slot='0x02' function='0x0'/></source>
+  <vlan><tag id='7'/></vlan></interface>
+</devices>"""
+
+
+def test_devices_of_the_host_are_written_down_and_taken_over_as_they_are() -> None:
+    around = live("old", OLD.replace("</devices>", HANDED))
+    found = export(("VirtualMachine",), around)
+    ((key, document),) = found.documents.items()
+    assert document["spec"]["hostDevices"] == [
+        {"name": "host0", "pci": {"address": "0000:3b:00.1"}},
+        {"name": "host1", "usb": {"id": "0529:0001"}},
+        {"name": "host2", "mdev": {"uuid": "4b20d080-1b54-4048-85b3-a6a62d165c01"}},
+    ]
+    function = {"name": "net2", "sriov": {"address": "0000:18:02.0"}, "vlan": 7, "mac": "52:54:00:aa:bb:09"}
+    assert document["spec"]["interfaces"][2] == function
+    (change,) = (c for c in planned(found, around).changes if c.key == key)
+    assert (change.verb, change.fields, [s.op for s in change.steps]) == (Verb.ADOPT, (), ["vm.adopt"])
+    (adopt,) = change.steps
+    root = xml.parse(OLD.replace("</devices>", HANDED))
+    assert isinstance(adopt.action, actions.Redefine)
+    names = observe.names_of(observe.parse(root), adopt.action.known)
+    assert set(names.values()) >= {"host0", "host1", "host2", "net2"}
 
 
 @pytest.mark.parametrize(
     ("old", "new", "word"),
     [
         ("</devices>", "<sound model='ich9'/></devices>", "sound"),
-        ("</devices>", "<hostdev mode='subsystem' type='usb'><source/></hostdev></devices>", "hostdev"),
+        ("</devices>", "<hostdev mode='subsystem' type='scsi'/></devices>", "a host device of type scsi"),
         ("</devices>", "<channel type='unix'><target type='virtio' name='org.x'/></channel></devices>", "org.x"),
         ("type='vnc'", "type='spice'", "spice"),
         ("<clock", "<cputune><period>9000</period></cputune><clock", "<period> in <cputune>"),
         ("type='bridge'", "type='user'", "user:"),
         ("device='cdrom'", "device='floppy'", "floppy"),
+        ("<clock offset='utc'/>", "<clock offset='variable' adjustment='9' basis='utc'/>", "offset variable"),
+        ("<clock offset='utc'/>", "<clock offset='utc'><timer name='tsc'/></clock>", "timer tsc"),
+        ("</features>", "<hyperv mode='passthrough'/></features>", "Hyper-V in mode passthrough"),
     ],
 )
 def test_what_the_model_does_not_know_is_told(old: str, new: str, word: str) -> None:
@@ -83,6 +121,22 @@ def test_what_the_model_does_not_know_is_told(old: str, new: str, word: str) -> 
     assert word in "\n".join(notes(found))
     (change,) = (c for c in planned(found, around).changes if c.key.kind == VM.name)
     assert [s.op for s in change.steps] == ["vm.adopt"]
+
+
+def test_the_system_that_virt_install_noted_is_its_guest_os() -> None:
+    """And what that gives anyway is not written; what the domain lacks of it is."""
+    uri = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
+    note = f'<os:libosinfo xmlns:os="{uri}"><os:os id="http://microsoft.com/win/2k22"/></os:libosinfo>'
+    clock = "<clock offset='localtime'><timer name='hypervclock' present='yes'/></clock>"
+    text = OLD.replace("<memory", f"<metadata>{note}</metadata><memory", 1).replace("<clock offset='utc'/>", clock)
+    assert text.count(note) == text.count(clock) == 1
+    around = live("old", text)
+    ((_, document),) = export(("VirtualMachine",), around).documents.items()
+    spec = document["spec"]
+    assert spec["guestOS"] == "win2k22"
+    assert spec["clock"] == {"hpet": True, "rtcTickPolicy": "delay", "pitTickPolicy": "catchup"}
+    assert spec["features"]["hyperv"]["vpindex"] is False
+    assert "relaxed" not in spec["features"]["hyperv"], "it has that, as the system gives it"
 
 
 @given(specs())

@@ -195,7 +195,7 @@ def test_live_fields_are_changed_in_both_copies() -> None:
     assert change.risk == Risk.BLIP
     assert not change.pending
     (move,) = [s.action for s in change.steps if isinstance(s.action, live_actions.ChangeInterface)]
-    assert move.bridge == "br-VM.102"
+    assert (move.nic.vlan, move.fields) == (102, {"bridge"})
 
 
 DATA_DISK: dict[str, Any] = WEB["disks"][1]
@@ -402,7 +402,14 @@ def test_observed_refs_are_what_the_domain_needs() -> None:
     assert have is not None
     assert have.refs == {Key("Bridge", "br-VM.101"), Key("Volume", "web-root"), Key("Volume", "web-data")}
     assert have.mark is not None
-    assert have.mark.digest == resolve.digest(resolve.effective(vm("web", **WEB)))
+    assert have.mark.digest == resolve.digest(vm("web", **WEB).spec)
+
+
+def test_the_digest_is_of_what_is_said_and_no_default() -> None:
+    said = resolve.digest(vm("web", **WEB).spec)
+    assert resolve.digest(vm("web", **WEB, clock={"hpet": False}, rng=True, runStrategy="Once").spec) == said
+    assert resolve.digest(vm("web", **WEB, guestOS="win2k22").spec) != said
+    assert resolve.digest(vm("web", **WEB, clock={"hpet": True}).spec) != said
 
 
 def test_patching_moves_nothing_else() -> None:

@@ -8,19 +8,21 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cell_reconciler.kinds.compare import compare
-from cell_reconciler.kinds.virtual_machine import observe, patch, resolve, xml
+from cell_reconciler.kinds.virtual_machine import differ, observe, patch, xml
 from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
-from cell_reconciler.model.live import Domain
+from cell_reconciler.model.live import Domain, Live
 from cell_reconciler.model.mark import Mark
-from tests.kinds.vm.make import VM, pool, vm, world
+from tests.kinds.vm.make import VM, pool, settled, vm, world
 from tests.kinds.vm.schema import domain_schema, rendered
 
 POOL = pool("local", "/var/lib/libvirt/images/cell")
 _names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,8}", fullmatch=True)
-_printable = st.text(st.characters(min_codepoint=32, max_codepoint=0xD7FF), min_size=1, max_size=30)
+_printable = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0xD7FF, exclude_categories=["Cc"]), min_size=1, max_size=30
+)
 
 
 def _optional(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
@@ -73,6 +75,13 @@ _disk = _optional(
     discard=st.sampled_from(["unmap", "ignore"]),
     bootOrder=st.integers(1, 100),
 )
+_rate = st.builds(
+    lambda said: {"average": 1000, **said}, _optional(peak=st.integers(1000, 2**32 - 1), burst=st.integers(1, 10**6))
+)
+_parameters = st.dictionaries(
+    st.sampled_from(["IP", "DHCPSERVER", "CTRL_IP_LEARNING"]),
+    st.lists(st.sampled_from(["10.0.0.1", "192.168.7.9"]), min_size=1, max_size=2),
+)
 _nic = _optional(
     vlan=st.integers(1, 4094),
     model=st.sampled_from(["virtio", "e1000", "e1000e", "rtl8139"]),
@@ -80,8 +89,68 @@ _nic = _optional(
     queues=st.integers(1, 8),
     mtu=st.sampled_from([1400, 9000]),
     link=st.sampled_from(["up", "down"]),
+    bandwidth=_optional(inbound=_rate, outbound=_rate),
+    filter=st.builds(lambda said: {"name": "clean-traffic", **said}, _optional(parameters=_parameters)),
+)
+_address = st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", fullmatch=True)
+_uuid = st.uuids().map(str)
+_ids = st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{4}", fullmatch=True)
+_host_device = st.one_of(
+    st.fixed_dictionaries(
+        {"pci": st.fixed_dictionaries({"address": _address}, optional={"managed": st.booleans()})},
+        optional={"bootOrder": st.integers(201, 300)},
+    ),
+    st.fixed_dictionaries({"mdev": st.fixed_dictionaries({"uuid": _uuid})}),
+    st.fixed_dictionaries({"usb": st.fixed_dictionaries({"id": _ids})}),
+    st.fixed_dictionaries(
+        {"usb": st.fixed_dictionaries({"bus": st.integers(1, 999), "device": st.integers(1, 999)})},
+        optional={"bootOrder": st.integers(301, 400)},
+    ),
+)
+_function = st.fixed_dictionaries(
+    {"sriov": st.fixed_dictionaries({"address": _address})},
+    optional={"vlan": st.integers(1, 4094), "bootOrder": st.integers(401, 500)},
+)
+_secret = st.sampled_from([{"file": "/root/secret"}, {"credential": "secret"}])
+_graphics = st.one_of(
+    st.just({"type": "none"}),
+    _optional(listen=st.just("0.0.0.0"), port=st.integers(5900, 65535), password=_secret),
+)
+_cloud_init = st.one_of(
+    _optional(
+        userData=_printable,
+        networkDataFrom=_secret,
+        instanceId=st.just("i-1"),
+        metaData=st.dictionaries(_names, st.one_of(_printable, st.integers(), st.lists(_printable, max_size=2))),
+    ),
+    _optional(userDataFrom=_secret, networkData=_printable),
 )
 _cdrom = _optional(bus=st.sampled_from(["sata", "ide", "scsi"]), media=st.just("/iso/any.iso"))
+
+_clock = _optional(
+    offset=st.sampled_from(["utc", "localtime", "Asia/Seoul", "America/Argentina/Buenos_Aires"]),
+    kvmClock=st.booleans(),
+    hypervClock=st.booleans(),
+    hpet=st.booleans(),
+    rtcTickPolicy=st.sampled_from(["catchup", "delay"]),
+    pitTickPolicy=st.sampled_from(["delay", "catchup", "discard"]),
+)
+_SWITCHES = (
+    "relaxed vapic vpindex runtime synic stimer stimerDirect frequencies reset tlbflush ipi reenlightenment evmcs avic"
+)
+_NEEDS = {"synic": "vpindex", "stimer": "synic", "stimerDirect": "stimer", "tlbflush": "vpindex", "ipi": "vpindex"}
+
+
+def _consistent(hyperv: dict[str, Any]) -> dict[str, Any]:
+    off = {name: False for name, needed in (*_NEEDS.items(), ("evmcs", "vapic")) if hyperv.get(needed) is not True}
+    return _consistent({**hyperv, **off}) if off.items() - hyperv.items() else hyperv
+
+
+_hyperv = _optional(
+    **{name: st.booleans() for name in _SWITCHES.split()},
+    spinlocks=st.sampled_from([0, 4095, 8191]),
+    vendorId=st.from_regex(r"[ -+\--~]{1,12}", fullmatch=True),
+).map(_consistent)
 
 
 def _plugged(guest: int) -> st.SearchStrategy[dict[str, Any]]:
@@ -109,9 +178,11 @@ def specs(draw: st.DrawFn) -> Document:
     names = draw(st.lists(_names, max_size=6, unique=True))
     cut = draw(st.integers(0, len(names)))
     disks = [{"name": n, "volume": f"local/{n}", **draw(_disk)} for n in names[:cut]]
-    nics = [{"name": n, "bridge": draw(st.sampled_from(["br-VM", "br0"])), **draw(_nic)} for n in names[cut:]]
+    bridged = _nic.flatmap(lambda nic: st.sampled_from(["br-VM", "br0"]).map(lambda bridge: {"bridge": bridge, **nic}))
+    nics = [{"name": n, **draw(st.one_of(bridged, bridged, _function))} for n in names[cut:]]
+    handed = [{"name": f"host-{i}", **draw(_host_device)} for i in range(draw(st.integers(0, 2)))]
     cdroms = [{"name": f"cd-{i}", **draw(_cdrom)} for i in range(draw(st.integers(0, 2)))]
-    orders = [d["bootOrder"] for d in (*disks, *nics) if "bootOrder" in d]
+    orders = [d["bootOrder"] for d in (*disks, *nics, *handed) if "bootOrder" in d]
     assume(len(orders) == len(set(orders)))
     spec = draw(
         _optional(
@@ -119,11 +190,16 @@ def specs(draw: st.DrawFn) -> Document:
             cpu=_cpu,
             machine=st.sampled_from([{"type": "q35"}, {"type": "pc"}, {"type": "pc-q35-7.2"}]),
             boot=_optional(initrd=st.just("/i"), cmdline=st.just("a=b c")).map(lambda b: {"kernel": "/k", **b}),
-            graphics=st.sampled_from([{"type": "none"}, {"type": "vnc", "listen": "0.0.0.0"}]),
+            graphics=_graphics,
+            cloudInit=_cloud_init,
             serialConsole=st.booleans(),
             guestAgent=st.booleans(),
             rng=st.booleans(),
-            clock=st.just({"kvmClock": False}),
+            clock=_clock,
+            guestOS=st.sampled_from(["debian12", "win2k22", "winxp", "http://rockylinux.org/rocky/9"]),
+            features=st.fixed_dictionaries({"hyperv": _hyperv}),
+            vsock=_optional(cid=st.integers(3, 2**32 - 2)),
+            hotplugPorts=st.integers(0, 9),
             firmware=st.sampled_from([{"type": "uefi"}, {"type": "uefi", "secureBoot": True}]),
             tpm=_optional(model=st.sampled_from(["tpm-crb", "tpm-tis"]), version=st.sampled_from(["2.0", "1.2"])),
             ioThreads=st.integers(0, 3),
@@ -139,18 +215,21 @@ def specs(draw: st.DrawFn) -> Document:
     memory |= {"guest": f"{guest}MiB"} | draw(_plugged(guest))
     if draw(st.booleans()):
         spec |= {"cpu": {**spec.get("cpu", {}), "numa": {"cells": draw(_cells(spec.get("cpu", {}), guest))}}}
-    doc = vm("any", memory=memory, disks=disks, cdroms=cdroms, interfaces=nics, **spec)
+    if spec.get("machine") == {"type": "pc"}:
+        spec.pop("hotplugPorts", None)
+    if spec.get("guestOS") == "win2k22" or spec.get("features", {}).get("hyperv", {}).get("stimer"):
+        spec["clock"] = {**spec.get("clock", {}), "hypervClock": True}
+    doc = vm("any", memory=memory, disks=disks, cdroms=cdroms, interfaces=nics, hostDevices=handed, **spec)
     assume(not [p for p in VM.check(doc, {doc.key: doc}) if p.severity == Severity.ERROR])
     return doc
 
 
 def _tree(doc: Document) -> Any:
-    return rendered(VM.plan(doc, None, world(POOL, doc)))
+    return rendered(VM.plan(doc, None, world(POOL, doc, live=settled(doc, Live(host="h1")))))
 
 
 def _known(doc: Document) -> observe.Known:
-    around = world(POOL, doc)
-    return observe.Known(resolve.effective(doc), resolve.sources(doc.spec, around), around.pools)
+    return differ.known(doc, world(POOL, doc, live=settled(doc, Live(host="h1"))))
 
 
 @given(specs())
@@ -164,8 +243,7 @@ def test_a_valid_spec_renders_to_valid_xml_that_reads_as_itself(doc: Document) -
 def test_what_is_defined_as_declared_needs_nothing(doc: Document) -> None:
     text = xml.text(_tree(doc))
     domain = Domain(uuid="", name="any", state="shutoff", inactive=text, active=None)
-    live = world(POOL, doc).live
-    around = world(POOL, doc, live=type(live)(host="h1", domains={"any": domain}))
+    around = world(POOL, doc, live=settled(doc, Live(host="h1", domains={"any": domain})))
     have = VM.observe("any", around)
     assert have is not None
     change = VM.plan(doc, have, around)
@@ -175,7 +253,9 @@ def test_what_is_defined_as_declared_needs_nothing(doc: Document) -> None:
 
 @given(specs(), specs())
 def test_patching_one_spec_into_another_gives_the_other(before: Document, after: Document) -> None:
-    root, known, want = _tree(before), _known(after), resolve.effective(after)
+    root, known = _tree(before), _known(after)
+    want = known.want
+    assert want is not None
     stranger = root.makeelement("stranger", {"keep": "me"})
     root.find("devices").append(stranger)
     changes = compare(want, observe.in_words_of(observe.parse(root), known))

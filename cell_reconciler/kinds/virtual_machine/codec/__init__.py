@@ -10,14 +10,16 @@ Rule 2: ``write`` touches only what belongs to its field; what others put beside
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cell_reconciler.model.fields import UNSET
+from cell_reconciler.model.fields import UNSET, UnsetType
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
     from cell_reconciler.kinds.virtual_machine.tree import Context
+
+T = TypeVar("T")
 
 
 def child(scope: Element, path: str) -> Element:
@@ -57,6 +59,11 @@ def unset(element: Element, *names: str) -> None:
 
 def absent(value: Any) -> bool:
     return value is None or value is UNSET
+
+
+def said(value: T | UnsetType | None) -> T | None:
+    """The value, None for one that is not there: a document leaves it UNSET, an effective spec and XML have None."""
+    return None if value is UNSET else value
 
 
 class Codec:

@@ -1,4 +1,4 @@
-"""What is on the board in domain XML: machine, huge pages, balloon, direct boot, clock, random numbers."""
+"""What is on the board in domain XML: machine, huge pages, balloon, direct boot, random numbers."""
 
 from __future__ import annotations
 
@@ -45,18 +45,6 @@ class DirectBoot(Codec):
         if absent(value):
             for part in ("kernel", "initrd", "cmdline"):
                 drop(scope, f"os/{part}")
-
-
-class KvmClock(Codec):
-    """The timer ``kvmclock``: KVM offers it unless it is said not to be present."""
-
-    def read(self, scope: Element) -> bool:
-        return scope.find("clock/timer[@name='kvmclock'][@present='no']") is None
-
-    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        drop(scope, "clock/timer[@name='kvmclock']")
-        if not value:
-            add(child(scope, "clock"), "timer", name="kvmclock", present="no")
 
 
 class Rng(Codec):
@@ -117,14 +105,18 @@ class PageSize(Codec):
 
 
 class IoThreads(Number):
-    """How many I/O threads there are; they are numbered from 1."""
+    """How many I/O threads there are; they are numbered from 1, unless ``iothreadids`` says otherwise for some."""
 
     def __init__(self) -> None:
         super().__init__("iothreads", absent=0)
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        drop(scope, "iothreadids")  # names some of them, by number
         super().write(scope, value, owner, context)
+        named = sorted(scope.findall("iothreadids/iothread"), key=lambda thread: int(thread.get("id") or 0))
+        for thread in named[int(value) :]:
+            remove(thread)
+        if not value:
+            drop(scope, "iothreadids")
 
 
 class WatchdogModel(Codec):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cell_reconciler.kinds.virtual_machine.codec import Codec, add, child, drop, remove
+from cell_reconciler.kinds.virtual_machine.codec import Codec, absent, add, child, drop, remove
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -61,6 +61,7 @@ class GraphicsType(Codec):
         elif self.read(scope) == "none":
             add(child(scope, "devices"), "graphics", type="vnc", port="-1", autoport="yes")
             GraphicsListen().write(scope, owner.listen, owner, context)
+            GraphicsPort().write(scope, owner.port, owner, context)
 
 
 class GraphicsListen(Codec):
@@ -78,14 +79,40 @@ class GraphicsListen(Codec):
             add(vnc, "listen", type="address", address=str(value))
 
 
+class GraphicsPort(Codec):
+    """The port of the VNC console; None where libvirt chooses one, which a running instance shows as well."""
+
+    def read(self, scope: Element) -> int | None:
+        vnc = scope.find("devices/graphics[@type='vnc']")
+        if vnc is None or vnc.get("autoport") == "yes":
+            return None
+        port = int(vnc.get("port") or 0)
+        return port if port > 0 else None
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        vnc = scope.find("devices/graphics[@type='vnc']")
+        if vnc is not None:
+            vnc.set("port", "-1" if absent(value) else str(value))
+            vnc.set("autoport", "yes" if absent(value) else "no")
+
+
 class Video(Codec):
-    """The screen's card. libvirt adds one to every console, so that none at all is said as the model ``none``."""
+    """The screen's card. libvirt adds one to every console, so that none at all is said as the model ``none``.
+
+    Further cards, for further screens, are not ours: they stay, unless there is to be none.
+    """
 
     def read(self, scope: Element) -> str:
         model = scope.find("devices/video/model")
         return "none" if model is None else model.get("type") or "none"
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        drop(scope, "devices/video")  # its memory and its slot are those of the model
+        first = scope.find("devices/video")
+        if first is not None and "none" not in (value, self.read(scope)):
+            for part in list(first):  # its memory and its slot are those of the model
+                remove(part)
+            add(first, "model", type=str(value))
+            return
+        drop(scope, "devices/video")
         if value != "none" or scope.find("devices/graphics") is not None:
             add(add(child(scope, "devices"), "video"), "model", type=str(value))

@@ -11,16 +11,24 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
+import msgspec
+
 from cell_reconciler.kinds.placement import Placed
 from cell_reconciler.kinds.virtual_machine import codec, devices
 from cell_reconciler.kinds.virtual_machine.codec import board as boards  # its name here is that of a part of spec
-from cell_reconciler.kinds.virtual_machine.codec import consoles
+from cell_reconciler.kinds.virtual_machine.codec import consoles, ports
 from cell_reconciler.kinds.virtual_machine.codec import firmware as firmwares
-from cell_reconciler.kinds.virtual_machine.spec.board import Boot, Clock, Firmware, Machine, Memory, Tpm, Watchdog
+from cell_reconciler.kinds.virtual_machine.codec.elsewhere import Elsewhere
+from cell_reconciler.kinds.virtual_machine.spec.board import Boot, Firmware, Machine, Memory, Tpm, Watchdog
+from cell_reconciler.kinds.virtual_machine.spec.clock import Clock
 from cell_reconciler.kinds.virtual_machine.spec.console import Graphics, GraphicsType, VideoModel
 from cell_reconciler.kinds.virtual_machine.spec.cpu import Cpu, CpuMode
 from cell_reconciler.kinds.virtual_machine.spec.disk import Cdrom, Disk, DiskBus
+from cell_reconciler.kinds.virtual_machine.spec.features import Features
+from cell_reconciler.kinds.virtual_machine.spec.host_device import HostDevice
 from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
+from cell_reconciler.kinds.virtual_machine.spec.seed import CloudInit
+from cell_reconciler.kinds.virtual_machine.spec.vsock import Vsock
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.quantities import Duration
 
@@ -81,6 +89,20 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    guest_os: (
+        Annotated[
+            str,
+            doc(
+                "The operating system in the VM, by libosinfo's id (`osinfo-query os`), short or long. It gives fields "
+                "of `clock` and `features` that are left out what the system wants, and advice about the others.",
+                Effect.POLICY,
+                max_length=128,
+                pattern=r"^[a-z0-9][A-Za-z0-9.:/_-]*$",
+                examples=["debian12", "rocky9", "win2k22"],
+            ),
+        ]
+        | UnsetType
+    ) = msgspec.field(default=UNSET, name="guestOS")
     cpu: Annotated[Cpu, doc("Virtual CPUs.", Effect.RESTART)] = Cpu()
     memory: Annotated[Memory, doc("Memory.", Effect.RESTART)]
     machine: Annotated[Machine, doc("The emulated board.", Effect.RESTART)] = Machine()
@@ -104,6 +126,18 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
     cdroms: Annotated[
         tuple[Cdrom, ...], doc("CD-ROM drives, by name.", Effect.RESTART, max_length=8, xml=devices.Cdroms())
     ] = ()
+    cloud_init: (
+        Annotated[
+            CloudInit,
+            doc(
+                "Data for cloud-init, in a CD-ROM drive named `cloud-init`. Absent: none. The drive itself comes and "
+                "goes with a restart; other data is put into it at once.",
+                Effect.LIVE,
+                xml=Elsewhere(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     io_threads: Annotated[
         int,
         doc(
@@ -121,6 +155,16 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
             Effect.RESTART,
             max_length=8,
             xml=devices.Interfaces(),
+        ),
+    ] = ()
+    host_devices: Annotated[
+        tuple[HostDevice, ...],
+        doc(
+            "Devices of the host that the VM has for itself, by name. They are plugged into the running VM. Never one "
+            "that the host itself uses.",
+            Effect.RESTART,
+            max_length=32,
+            xml=devices.HostDevices(),
         ),
     ] = ()
     serial_console: Annotated[
@@ -154,6 +198,33 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
     ] = True
     rng: Annotated[bool, doc("A virtio random number generator.", Effect.RESTART, xml=boards.Rng())] = True
     clock: Annotated[Clock, doc("Time in the guest.", Effect.RESTART)] = Clock()
+    vsock: (
+        Annotated[
+            Vsock,
+            doc(
+                "A virtio socket between guest and host (needs vhost_vsock on the host). It is plugged into the "
+                "running VM. Absent: none.",
+                Effect.LIVE,
+                xml=codec.Flag("devices/vsock"),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    hotplug_ports: (
+        Annotated[
+            int,
+            doc(
+                "PCI Express ports at its start that no device needs yet: as many can be plugged in while it runs. "
+                "Default: 4, and none on the board pc, which has slots instead.",
+                Effect.RESTART,
+                ge=0,
+                le=ports.MOST,
+                xml=ports.HotplugPorts(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    features: Annotated[Features, doc("What the hypervisor offers the guest.", Effect.RESTART)] = Features()
     run_strategy: Annotated[
         RunStrategy,
         doc(
@@ -178,13 +249,16 @@ __all__ = [
     "Boot",
     "Cdrom",
     "Clock",
+    "CloudInit",
     "Cpu",
     "CpuMode",
     "Disk",
     "DiskBus",
+    "Features",
     "Firmware",
     "Graphics",
     "GraphicsType",
+    "HostDevice",
     "Interface",
     "Machine",
     "Memory",
@@ -194,5 +268,6 @@ __all__ = [
     "UpdatePolicy",
     "VideoModel",
     "VirtualMachineSpec",
+    "Vsock",
     "Watchdog",
 ]

@@ -168,12 +168,6 @@ class Watchdog(Spec, frozen=True, kw_only=True):
     ] = WatchdogAction.RESET
 
 
-class Clock(Spec, frozen=True, kw_only=True):
-    """Time in the guest (the offset is UTC)."""
-
-    kvm_clock: Annotated[bool, doc("Offer the guest KVM's own clock.", Effect.RESTART, xml=board.KvmClock())] = True
-
-
 class Boot(Spec, frozen=True, kw_only=True):
     """Direct boot of a kernel on the host, without boot loader."""
 

@@ -7,7 +7,10 @@ from typing import Annotated
 
 from cell_reconciler.kinds.placement import IfName
 from cell_reconciler.kinds.virtual_machine import codec, devices
+from cell_reconciler.kinds.virtual_machine.codec import host_device, traffic
 from cell_reconciler.kinds.virtual_machine.spec.device import BootOrder, device_name
+from cell_reconciler.kinds.virtual_machine.spec.host_device import Sriov
+from cell_reconciler.kinds.virtual_machine.spec.traffic import Bandwidth, Filter
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.quantities import Mac
 
@@ -25,10 +28,22 @@ class LinkState(StrEnum):
 
 
 class Interface(Spec, frozen=True, kw_only=True):
-    """A network interface on a Linux bridge."""
+    """A network interface: on a Linux bridge, or a virtual function of a card. Exactly one of `bridge` and `sriov`."""
 
     name: Annotated[str, device_name("interface")]
-    bridge: Annotated[IfName, doc("Name of a Bridge.", Effect.LIVE, xml=devices.BridgeName())]
+    bridge: Annotated[IfName, doc("Name of a Bridge.", Effect.LIVE, xml=devices.BridgeName())] | UnsetType = UNSET
+    sriov: (
+        Annotated[
+            Sriov,
+            doc(
+                "A virtual function of a card (SR-IOV), which the guest drives itself; its `vlan` is the card's.",
+                Effect.RESTART,
+                whole=True,
+                xml=host_device.Function(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     vlan: (
         Annotated[
             int,
@@ -50,9 +65,7 @@ class Interface(Spec, frozen=True, kw_only=True):
             "VM. Set on the tap of the running VM, so it counts from some milliseconds after its start.",
         ),
     ] = False
-    model: Annotated[
-        NicModel, doc("The emulated card.", Effect.RESTART, xml=codec.Attribute("model", "type", absent="rtl8139"))
-    ] = NicModel.VIRTIO
+    model: Annotated[NicModel, doc("The emulated card.", Effect.RESTART, xml=devices.Model())] = NicModel.VIRTIO
     mac: (
         Annotated[
             Mac,
@@ -95,3 +108,28 @@ class Interface(Spec, frozen=True, kw_only=True):
         LinkState,
         doc("`down`: the guest sees the cable out.", Effect.LIVE, xml=codec.Option("link", "state", absent="up")),
     ] = LinkState.UP
+    bandwidth: (
+        Annotated[
+            Bandwidth,
+            doc(
+                "Limits of the interface's rate. Absent: none. The host's kernel needs the modules sch_htb, sch_sfq, "
+                "sch_ingress, cls_u32, cls_fw and act_police.",
+                Effect.LIVE,
+                whole=True,
+                xml=traffic.Limited(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    filter: (
+        Annotated[
+            Filter,
+            doc(
+                "A network filter of libvirt: which packets pass. Absent: all.",
+                Effect.LIVE,
+                whole=True,
+                xml=codec.Flag("filterref"),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
