@@ -243,6 +243,7 @@ class Engine:
         after = reduce(before, loaded, plan, outcomes, health, now, executed=executed)
         self.status.put(after.values())
         self._keep(loaded, live, plan)
+        outcomes = report.noteworthy(plan, outcomes)
         self.status.add_events(report.events(before, after, outcomes, plan, now, reconcile_id))
         if outcomes:
             writes = dict(Counter(self.writes) - self._told)

@@ -35,10 +35,11 @@ def observe(
     pools = {name: target for name, target in pools.items() if name not in {gap.scope for gap in gaps}}
     sources = set(sources) - {gap.source for gap in gaps if not gap.scope} - set(left_out)
     found: dict[str, Any] = {}
-    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="observe") as executor:
+    with ThreadPoolExecutor(max_workers=5, thread_name_prefix="observe") as executor:
         jobs: list[tuple[Source, str, Any]] = []
         if Source.LIBVIRT in sources:
             jobs.append((Source.LIBVIRT, "", executor.submit(lambda: observe_guests(doors, guests or {}))))
+            jobs.append((Source.LIBVIRT, "", executor.submit(lambda: doors.libvirt.glance())))
         if Source.NETLINK in sources:
             jobs.append((Source.NETLINK, "", executor.submit(lambda: observe_network(doors))))
         if Source.NFTABLES in sources:

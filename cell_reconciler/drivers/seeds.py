@@ -37,17 +37,14 @@ class SeedDoor:
         self._labels: dict[str, tuple[_Stamp, nocloud.Label | None]] = {}
 
     def observe(self, targets: Mapping[str, SeedTarget], names: Collection[str] | None = None) -> dict[str, Seed]:
-        """Of every VM that has an image or should have one, or of those of ``names``. Never raises."""
+        """Of every VM that has an image (of ``names``, or all) and every target. Never raises."""
         trouble = None
         try:
-            found = self._images()
+            found = self._images(names)
         except OSError as error:
             found, trouble = {}, StepFailed(f"{self.directory}: {error.strerror}", "run as root")
-        wanted = targets.keys() | found.keys()
-        return {
-            vm: self._seed(targets.get(vm), found.get(vm, {}), trouble)
-            for vm in sorted(wanted if names is None else wanted & set(names))
-        }
+        wanted = sorted(targets.keys() | found.keys())
+        return {vm: self._seed(targets.get(vm), found.get(vm, {}), trouble) for vm in wanted}
 
     def _seed(
         self, target: SeedTarget | None, images: Mapping[str, nocloud.Label | None], trouble: CellError | None
@@ -72,7 +69,7 @@ class SeedDoor:
     def images(self, vm: str) -> tuple[str, ...]:
         """The paths of the images of one VM, also of those that a killed run began."""
         try:
-            return tuple(self._images().get(vm, ()))
+            return tuple(self._images((vm,)).get(vm, ()))
         except OSError as error:
             raise StepFailed(f"{self.directory}: {error.strerror}", "run as root") from error
 
@@ -125,8 +122,8 @@ class SeedDoor:
         finally:
             os.close(descriptor)
 
-    def _images(self) -> dict[str, dict[str, nocloud.Label | None]]:
-        """VM → path → label; None for what a killed run began."""
+    def _images(self, vms: Collection[str] | None) -> dict[str, dict[str, nocloud.Label | None]]:
+        """VM (of these, or of all) → path → label; None for what a killed run began."""
         found: dict[str, dict[str, nocloud.Label | None]] = {}
         try:
             names = sorted(os.listdir(self.directory))
@@ -134,12 +131,13 @@ class SeedDoor:
             return {}
         for name in names:
             path = os.path.join(self.directory, name)
-            if match := _BEGUN.fullmatch(name):
+            match = _NAME.fullmatch(name) or _BEGUN.fullmatch(name)
+            if match is None or (vms is not None and match["vm"] not in vms):
+                continue
+            if name.startswith("."):
                 found.setdefault(match["vm"], {})[path] = None
-            elif match := _NAME.fullmatch(name):
-                label = self._label(path, match["vm"])
-                if label is not None:
-                    found.setdefault(match["vm"], {})[path] = label
+            elif (label := self._label(path, match["vm"])) is not None:
+                found.setdefault(match["vm"], {})[path] = label
         return found
 
     def _label(self, path: str, vm: str) -> nocloud.Label | None:

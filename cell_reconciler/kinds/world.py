@@ -11,6 +11,7 @@ from cell_reconciler.model.document import Document
 from cell_reconciler.model.guest import GuestTarget
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live
+from cell_reconciler.model.node import Overcommit
 from cell_reconciler.model.storage import PoolTarget
 
 
@@ -56,6 +57,15 @@ def domain_type(documents: Mapping[Key, Document], host: str) -> str:
     return str(doc.spec.domain_type.value) if doc else "kvm"
 
 
+def overcommit(documents: Mapping[Key, Document], host: str) -> Overcommit:
+    """How much more than it has this host may promise, as its Host document says; nothing more without one."""
+    doc = documents.get(Key("Host", host))
+    if doc is None:
+        return Overcommit()
+    said = doc.spec.overcommit
+    return Overcommit(cpu=said.cpu, memory=said.memory, disk=said.disk)
+
+
 def build(host: str, documents: Mapping[Key, Document], live: Live) -> World:
     """One World for one observation."""
     return World(
@@ -64,6 +74,7 @@ def build(host: str, documents: Mapping[Key, Document], live: Live) -> World:
         documents=documents,
         live=live,
         pools=pool_targets(documents),
+        overcommit=overcommit(documents, host),
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from cell_reconciler.model.guest import Password, Seed
 from cell_reconciler.model.host_devices import HostDevices
+from cell_reconciler.model.node import Node
 
 
 class Source(StrEnum):
@@ -211,6 +212,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
     host: str
     at: datetime | None = None  # when it was taken: the only clock that planning knows; None: unknown, nothing is due
+    node: Node | None = None  # what the host is; None: not known, and nothing is claimed about it
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
     cpus: HostCpus = HostCpus()

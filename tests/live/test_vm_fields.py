@@ -52,6 +52,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.cpu.threads": {"cpu": {"maxSockets": 2, "threads": 2}},
     "spec.cpu.maxSockets": {"cpu": {"maxSockets": 4}},
     "spec.cpu.mode": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC"}},
+    "spec.cpu.vendor": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC", "vendor": "AMD"}},
     "spec.cpu.features.disable": {"cpu": {"maxSockets": 2, "features": {"disable": ["hle"]}}},
     "spec.cpu.numa.cells[0]": {
         "cpu": {"maxSockets": 2, "numa": {"cells": [{"cell": 0, "cpus": "0-1", "memory": "128MiB", "hostNodes": 0}]}}
@@ -238,7 +239,7 @@ def test_uefi_with_its_variables_and_a_tpm_starts_and_stays_as_declared(fields: 
         fields,
         firmware={"type": "uefi", "secureBoot": secure},
         tpm={},
-        updatePolicy={"restart": "Allowed"},
+        updatePolicy={"restart": "Now"},
     )
     assert fields.converge(doc) == ["vm.redefine", "vm.stop", "vm.start"]
     assert fields.plan(doc).quiet

@@ -6,7 +6,7 @@ some, so that is asked for. No call here waits for a guest.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,45 @@ def unweighted(handle: Any, active: str) -> bool:
     return False
 
 
-def pin(handle: Any, thread: str, cpus: Collection[int], flags: int) -> None:
-    """``thread``: ``vcpu 0``, ``iothread 1`` or ``emulator``."""
-    cpu_map = tuple(number in cpus for number in range(max(cpus) + 1))
-    kind, _, number = thread.partition(" ")
-    if kind == "vcpu":
-        handle.pinVcpuFlags(int(number), cpu_map, flags)
-    elif kind == "iothread":
-        handle.pinIOThread(int(number), cpu_map, flags)
-    else:
-        handle.pinEmulator(cpu_map, flags)
+class Tuning:
+    """CPU time, pins and balloon of running instances. Raises what every change of one raises: see ``LibvirtDoor``."""
+
+    def __init__(self, live: Callable[[str, str, str, Callable[[Any, int], Any]], None]) -> None:
+        self._live = live
+
+    def set_scheduler(self, name: str, values: dict[str, int]) -> None:
+        """``cpu_shares``, ``global_period`` and ``global_quota`` (-1: none)."""
+
+        def change(handle: Any, live: int) -> None:
+            handle.setSchedulerParametersFlags(values, live)
+
+        self._live(name, "set CPU shares and limit of", "setSchedulerParameters", change)
+
+    def pin(self, name: str, thread: str, cpus: Collection[int]) -> None:
+        """Let a thread (``vcpu 0``, ``iothread 1``, ``emulator``) run on these CPUs only."""
+        cpu_map = tuple(number in cpus for number in range(max(cpus) + 1))
+        kind, _, number = thread.partition(" ")
+
+        def change(handle: Any, live: int) -> None:
+            if kind == "vcpu":
+                handle.pinVcpuFlags(int(number), cpu_map, live)
+            elif kind == "iothread":
+                handle.pinIOThread(int(number), cpu_map, live)
+            else:
+                handle.pinEmulator(cpu_map, live)
+
+        self._live(name, f"pin {thread} of", "pin", change)
+
+    def set_balloon(self, name: str, kib: int) -> None:
+        """Ask the guest to make do with this much memory; it does so later, or not at all."""
+        self._live(name, "set the balloon of", "setMemory", lambda handle, live: handle.setMemoryFlags(kib, live))
+
+    def set_note(self, name: str, xml: str, namespace: str) -> None:
+        """Our element in the metadata of the running instance; the definition has its own."""
+
+        def change(handle: Any, live: int) -> None:
+            import libvirt
+
+            handle.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, xml, "cell", namespace, live)
+
+        self._live(name, "note something in", "setMetadata", change)

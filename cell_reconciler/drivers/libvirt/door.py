@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from cell_reconciler.drivers import secret_files
 from cell_reconciler.drivers.doors import Writes
 from cell_reconciler.drivers.libvirt import cputune, events, facts, failures, passwords, secrets
+from cell_reconciler.drivers.libvirt import node as nodes
+from cell_reconciler.drivers.libvirt.coming import Coming
 from cell_reconciler.drivers.libvirt.line import Line
 from cell_reconciler.drivers.libvirt.pulse import Pulse
 from cell_reconciler.errors import CellError, StepFailed, Transient
 from cell_reconciler.model.guest import Password
 from cell_reconciler.model.live import Domain
+from cell_reconciler.model.node import Cpu, Load, Node
 
 # Seconds. libvirt itself waits 30 s for the job of a domain; what comes first after libvirtd started (PROBE) waits
 # until it has asked every emulator what it can do.
 READ, WRITE, START, PROBE, AGENT = 30.0, 45.0, 120.0, 120.0, 10.0
 LOOK = 10.0  # for a look at a few domains
+GLANCE = 2.0  # for what an observation can do without
+RENEW = 600.0  # after which it is asked again what the node is: QEMU may have been upgraded, memory plugged in
 SILENT = "is it stopped, or its storage away? it is tried again when it answers; virsh destroy powers it off"
 
 
@@ -36,6 +42,10 @@ class LibvirtDoor:
         self.writes = Line(uri, "writes")
         self.guests = Line(uri, "guests")
         self.pulse = Pulse(uri, self.reads)
+        self.tuning = cputune.Tuning(self._live)
+        self.about = Line(uri, "node")  # of its own: what comes first after libvirtd started may wait long
+        self.coming = Coming()
+        self._node: tuple[float, Node | None] | None = None
         self._events: list[events.Subscription] = []
         self._lock = threading.Lock()
 
@@ -61,6 +71,45 @@ class LibvirtDoor:
     def capabilities(self) -> dict[str, Any]:
         """What the hypervisor offers. The first caller after libvirtd started waits until it has probed QEMU."""
         return self.reads.call("read capabilities", facts.capabilities, PROBE, repeat=True)
+
+    def node(self, timeout: float = PROBE) -> Node | None:
+        """What this host is and offers; asked once in a while. None for a hypervisor that does not tell."""
+        if self._node is None or time.monotonic() - self._node[0] > RENEW:
+            found = self.about.call("read what the host offers", nodes.node, timeout, repeat=True)
+            self._node = (time.monotonic(), found)
+        return self._node[1]
+
+    def glance(self) -> dict[str, Node | None]:
+        """``node`` as a part of ``model.live.Live``: empty when libvirt, which has just started, takes long."""
+        try:
+            return {"node": self.node(GLANCE)}
+        except CellError:  # what is wrong with libvirt the domains tell
+            return {}
+
+    def loads(self) -> dict[str, Load]:
+        """vCPUs and memory of every running domain as it is now, whoever made it."""
+        return self.reads.call("read what runs", nodes.loads, READ, repeat=True)
+
+    def unfit(self, domain_type: str, xml: str) -> str:
+        """Why a guest's ``<cpu>`` cannot run on this host (libvirt names the features); empty when it can."""
+        node = self.node()
+        offered = node.types.get(domain_type) if node is not None else None
+        if offered is None:
+            return ""
+        cpu = offered.cpu
+        return self.about.call("compare a CPU", lambda c: nodes.compare(c, domain_type, xml, cpu), PROBE, repeat=True)
+
+    def baseline(self, arch: str, domain_type: str, cpus: Sequence[Cpu], *, whole: bool = False) -> Cpu:
+        """The CPU that all of these can run, and migrate with; ``whole``: with the features of its model."""
+
+        def read(connection: Any) -> Cpu:
+            import libvirt
+
+            flags = libvirt.VIR_CONNECT_BASELINE_CPU_MIGRATABLE
+            flags |= libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES if whole else 0
+            return nodes.baseline(connection, arch, domain_type, cpus, flags)
+
+        return self.about.call("compute the baseline CPU", read, PROBE, repeat=True)
 
     def domain(self, name: str) -> Domain | None:
         """One domain as it is now, None when there is none."""
@@ -198,32 +247,16 @@ class LibvirtDoor:
         """Plug vCPUs into the running instance, up to its maximum."""
         self._live(name, "plug vCPUs into", "setVcpus", lambda handle, live: handle.setVcpusFlags(count, live))
 
-    def set_scheduler(self, name: str, values: dict[str, int]) -> None:
-        """``cpu_shares``, ``global_period`` and ``global_quota`` (-1: none) of the running instance."""
-        self._live(
-            name,
-            "set CPU shares and limit of",
-            "setSchedulerParameters",
-            lambda handle, live: handle.setSchedulerParametersFlags(values, live),
-        )
-
-    def pin(self, name: str, thread: str, cpus: Collection[int]) -> None:
-        """Let a thread of the running instance (``vcpu 0``, ``iothread 1``, ``emulator``) run on these CPUs only."""
-        self._live(name, f"pin {thread} of", "pin", lambda handle, live: cputune.pin(handle, thread, cpus, live))
-
-    def set_balloon(self, name: str, kib: int) -> None:
-        """Ask the guest of the running instance to make do with this much memory; it does so later, or not at all."""
-        self._live(name, "set the balloon of", "setMemory", lambda handle, live: handle.setMemoryFlags(kib, live))
-
-    def set_note(self, name: str, xml: str, namespace: str) -> None:
-        """Our element in the metadata of the running instance; the definition has its own."""
+    def set_on_reboot(self, name: str, action: str) -> None:
+        """What the running instance does when its guest reboots: ``restart``, ``destroy`` …"""
 
         def change(handle: Any, live: int) -> None:
             import libvirt
 
-            handle.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, xml, "cell", namespace, live)
+            word = getattr(libvirt, f"VIR_DOMAIN_LIFECYCLE_ACTION_{action.upper().replace('-', '_')}")
+            handle.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_REBOOT, word, live)
 
-        self._live(name, "note something in", "setMetadata", change)
+        self._live(name, "set on_reboot of", "setLifecycleAction", change)
 
     def block_resize(self, name: str, target: str, size: int) -> None:
         """Give a disk of the running instance, and its image, another size in bytes. libvirt shrinks without a word."""
@@ -334,7 +367,7 @@ class LibvirtDoor:
         for subscription in subscriptions:
             subscription.close()
         self.pulse.close()
-        for line in (self.reads, self.writes, self.guests):
+        for line in (self.reads, self.writes, self.guests, self.about):
             line.close()
 
 

@@ -25,6 +25,7 @@ OPERATION_TIMEOUT = 68
 AGENT_UNRESPONSIVE = 86
 RESOURCE_BUSY = 87
 ACCESS_DENIED = 88
+CPU_INCOMPATIBLE = 91
 START = "is libvirtd running? systemctl status libvirtd"
 _NO_CGROUP = (
     "shares and limits of CPU time need the cgroup controller cpu: see cgroup_controllers in /etc/libvirt/qemu.conf, "

@@ -307,7 +307,6 @@ class _OnBridge(Codec):
             return
         if scope.get("type") == "hostdev":
             drop(scope, "vlan")
-            drop(scope, "address")
             unset(scope, "managed")
             child(scope, "model").set("type", str(owner.model))  # it had none, which was no difference
         if scope.get("type") != "bridge":

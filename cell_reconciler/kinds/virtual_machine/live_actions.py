@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from cell_reconciler.errors import StepFailed, Transient
-from cell_reconciler.kinds.virtual_machine import devices, guard_actions, observe, tree, xml
+from cell_reconciler.kinds.virtual_machine import devices, guard_actions, observe, tree, update, xml
 from cell_reconciler.kinds.virtual_machine.actions import active
 from cell_reconciler.kinds.virtual_machine.codec import child
 from cell_reconciler.kinds.virtual_machine.spec.disk import Iotune
@@ -81,6 +81,18 @@ class Vcpus(LiveAction, frozen=True):
 
     def do(self, doors: Any) -> None:
         doors.libvirt.set_vcpus(self.name, self.count)
+
+
+class OnReboot(LiveAction, frozen=True):
+    """What the running instance does when its guest reboots."""
+
+    action: str
+
+    def holds(self, domain: Domain) -> bool:
+        return update.on_reboot(domain.active) == self.action
+
+    def do(self, doors: Any) -> None:
+        doors.libvirt.set_on_reboot(self.name, self.action)
 
 
 class ChangeInterface(LiveAction, frozen=True):

@@ -106,9 +106,9 @@ class Balloon(LiveAction, frozen=True):
     def do(self, doors: Any) -> None:
         domain = doors.libvirt.domain(self.name)
         target, raw = self._target(domain), observe.parsed(domain.active)
-        doors.libvirt.set_balloon(self.name, target // 1024)
+        doors.libvirt.tuning.set_balloon(self.name, target // 1024)
         note = raw.note._replace(taken=int(raw.spec.memory.guest) - target)
-        doors.libvirt.set_note(self.name, metadata.text(note), NAMESPACE)
+        doors.libvirt.tuning.set_note(self.name, metadata.text(note), NAMESPACE)
         begin = time.monotonic()
         while (has := self._has(doors)) != target:
             if time.monotonic() - begin > (_GIVES if has > target else _TAKES):
@@ -137,7 +137,7 @@ class Pin(LiveAction, frozen=True):
 
     def do(self, doors: Any) -> None:
         for thread, cpus in self._differing(doors.libvirt.domain(self.name)).items():
-            doors.libvirt.pin(self.name, thread, cpus.numbers)
+            doors.libvirt.tuning.pin(self.name, thread, cpus.numbers)
 
     def _differing(self, domain: Domain) -> dict[str, CpuSet]:
         """The threads that are elsewhere, and where they belong."""
@@ -165,4 +165,4 @@ class Schedule(LiveAction, frozen=True):
         return all(have[name] == value for name, value in self.values.items())
 
     def do(self, doors: Any) -> None:
-        doors.libvirt.set_scheduler(self.name, self.values)
+        doors.libvirt.tuning.set_scheduler(self.name, self.values)

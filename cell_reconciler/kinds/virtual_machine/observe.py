@@ -17,6 +17,7 @@ from cell_reconciler.kinds.virtual_machine import devices, host_devices, metadat
 from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
+from cell_reconciler.kinds.virtual_machine.codec.memory import Memory
 from cell_reconciler.kinds.virtual_machine.spec import (
     Cpu,
     CpuMode,
@@ -32,6 +33,7 @@ from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain, HostCpus, Live
 from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.node import Load
 from cell_reconciler.model.storage import DiskSource, PoolTarget
 
 KIND = "VirtualMachine"
@@ -47,6 +49,7 @@ class Parsed(NamedTuple):
     aliased: frozenset[str]  # names of the devices that carry our alias
     handles: dict[str, str]  # of those: target or MAC → name
     note: metadata.Note
+    load: Load  # what an instance of it takes of the host
 
 
 _memory: dict[bytes, Parsed] = {}
@@ -80,7 +83,14 @@ def parse(root: Any) -> Parsed:
                 handles[codec.handle(element)] = name
             if isinstance(codec, devices.Disks):
                 sources[name] = devices.disk_source(element)
-    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root))
+    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root), _load(root))
+
+
+def _load(root: Any) -> Load:
+    """vCPUs that are there (not those that may be plugged), and memory."""
+    vcpu = root.find("vcpu")
+    count = 1 if vcpu is None else int(vcpu.get("current") or vcpu.text or 1)
+    return Load(count, int(Memory().read(root)))
 
 
 def mark_of(domain: Domain) -> Mark | None:
@@ -278,7 +288,7 @@ def _booted_cpu(cpu: Cpu, raw: Parsed, domain: Domain) -> Cpu:
     else:
         return cpu
     if mode == CpuMode.HOST_MODEL and cpu.mode == CpuMode.CUSTOM:
-        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, features=features)
+        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, vendor=None, features=features)
     return msgspec.structs.replace(cpu, features=features)
 
 

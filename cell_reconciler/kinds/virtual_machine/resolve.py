@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import guest_os
+from cell_reconciler.kinds.virtual_machine import baseline, guest_os
 from cell_reconciler.kinds.virtual_machine.codec import ports
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import (
@@ -72,7 +72,7 @@ def filtering(bridge: str | UnsetType, documents: Mapping[Key, Document]) -> Doc
 
 def defined(doc: Document, documents: Mapping[Key, Document]) -> VirtualMachineSpec:
     """The effective spec as it stands in the domain's XML: what is a setting of the tap is not in there."""
-    want = effective(doc)
+    want = baseline.resolved(effective(doc), documents)
     interfaces = tuple(
         msgspec.structs.replace(nic, vlan=None) if nic.vlan is not None and filtering(nic.bridge, documents) else nic
         for nic in want.interfaces

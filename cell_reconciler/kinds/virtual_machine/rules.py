@@ -13,16 +13,18 @@ from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.links import ports
 from cell_reconciler.kinds.secret import check_secret
 from cell_reconciler.kinds.virtual_machine import (
+    baseline,
     devices,
     resolve,
     rules_devices,
     rules_guest,
     rules_host_devices,
+    rules_running,
     rules_seed,
     rules_tuning,
 )
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
-from cell_reconciler.kinds.virtual_machine.spec import CpuMode, GraphicsType, RunStrategy, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec import CpuMode, GraphicsType, VirtualMachineSpec
 from cell_reconciler.model import vlans
 from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
@@ -47,6 +49,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
             message=f"{doc.key.name!r} is no name for a VM: letters, digits, '.', '_', '-', at most 63",
         )
     yield from _board(spec)
+    yield from baseline.problems(spec, documents)
     yield from _unique_names(spec)
     yield from _boot_order(spec)
     yield from rules_devices.check(spec, documents)
@@ -57,13 +60,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     yield from _bridges(spec, documents)
     yield from _identities(doc, documents)
     yield from _console(spec)
-    if spec.autostart and spec.run_strategy == RunStrategy.HALTED:
-        yield Problem(
-            pointer="/spec/autostart",
-            rule="vm-autostart-halted",
-            message="libvirt would start a VM that runStrategy Halted stops again",
-            advice="leave autostart out, or choose another runStrategy",
-        )
+    yield from rules_running.check(doc)
 
 
 def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:

@@ -42,12 +42,28 @@ _FIELDS = {USER: f"{PATH}.userData", NETWORK: f"{PATH}.networkData", META: f"{PA
 # -- what is wanted --------------------------------------------------------------------------------------------
 
 
+# name → (spec as it stands in the document, its target): a document is asked several times a pass.
+_targets: dict[str, tuple[VirtualMachineSpec, SeedTarget]] = {}
+_REMEMBERED = 20_000
+
+
 def target(doc: Document) -> SeedTarget | None:
     """What the image of a VM has to hold; None for a VM without one. The document has passed ``check``."""
-    spec = resolve.effective(doc)
-    data = spec.cloud_init
-    if not data:
+    if not doc.spec.cloud_init:
         return None
+    before, found = _targets.get(doc.key.name, (None, None))
+    if before is doc.spec:
+        return found
+    if len(_targets) >= _REMEMBERED:
+        _targets.clear()
+    found = _target(doc)
+    _targets[doc.key.name] = (doc.spec, found)
+    return found
+
+
+def _target(doc: Document) -> SeedTarget:
+    spec = resolve.effective(doc)
+    data: Any = spec.cloud_init
     meta = {"instance-id": data.instance_id or spec.uuid, "local-hostname": doc.key.name, **data.meta_data}
     # JSON is YAML, and there is one way only to write it. A file of user data is there always: cloud-init wants it.
     files = {META: Text(text=json.dumps(meta, sort_keys=True, ensure_ascii=False) + "\n")}
@@ -204,26 +220,30 @@ def sweeping(key: Key, want: VirtualMachineSpec, live: Live, *, lets_go: bool) -
     if not found.images or found.error or (domain is not None and (domain.snapshots or domain.managed_save)):
         return  # what a snapshot or a saved state names, no XML here shows
     drive = _among(want)
-    used = observe.others_media(live.domains, key.name) | ({drive.media} if drive is not None else set())
+    own = {drive.media} if drive is not None else set()
     if domain is not None and not lets_go:
-        used |= observe.media(msgspec.structs.replace(domain, inactive=None))
-    if any(path not in used for path in found.images):
-        yield _sweep(key, found)
+        own |= observe.media(msgspec.structs.replace(domain, inactive=None))
+    if found.images.keys() - own:
+        kept = _others(found, key.name, live)
+        if found.images.keys() - own - kept:
+            text = f"remove images of VM {key.name} in {found.directory} that nothing uses"
+            action = seed_actions.RemoveImages(key.name, kept=tuple(sorted(kept)))
+            yield Step(key=key, op="vm.seed-remove", text=text, action=action)
 
 
-def _sweep(key: Key, found: Seed) -> Step:
-    text = f"remove images of VM {key.name} in {found.directory} that nothing uses"
-    return Step(key=key, op="vm.seed-remove", text=text, action=seed_actions.RemoveImages(key.name))
+def _others(found: Seed, name: str, live: Live) -> set[str]:
+    """The images that another domain has in a drive: somebody copied this one."""
+    return found.images.keys() & observe.others_media(live.domains, name)
 
 
 def removing(name: str, live: Live) -> Iterator[Step]:
     """Before a VM is undefined: all its images, unless another domain has one in a drive."""
     found = live.seeds.get(name, Seed())
-    if any(path not in observe.others_media(live.domains, name) for path in found.images):
-        step = _sweep(Key(observe.KIND, name), found)
-        action = seed_actions.RemoveImages(name, last=True)
+    kept = _others(found, name, live) if found.images else set()
+    if found.images.keys() - kept:
         text = f"remove the images of VM {name} in {found.directory}"
-        yield msgspec.structs.replace(step, action=action, text=text, deletes=True)
+        action = seed_actions.RemoveImages(name, kept=tuple(sorted(kept)), last=True)
+        yield Step(key=Key(observe.KIND, name), op="vm.seed-remove", text=text, action=action, deletes=True)
 
 
 # -- images without a VM ---------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -25,24 +24,23 @@ class MakeImage(msgspec.Struct, frozen=True):
 
 
 class RemoveImages(msgspec.Struct, frozen=True):
-    """Remove the images of a VM that no domain of the host has in a drive. ``last``: the VM itself goes next."""
+    """Remove the images of a VM that it has in no drive, but for those that another domain has (``kept``).
+
+    ``last``: the VM itself goes next, so that its own drives do not count.
+    """
 
     vm: str
+    kept: tuple[str, ...] = ()
     last: bool = False
 
     def done(self, doors: Any) -> bool:
-        return not any(self._unused(doors))
+        return not self._unused(doors)
 
     def do(self, doors: Any) -> None:
         for path in self._unused(doors):
             doors.seeds.remove(self.vm, path)
 
-    def _unused(self, doors: Any) -> Iterator[str]:
-        images = doors.seeds.images(self.vm)
-        if not images:
-            return
-        domains = doors.libvirt.observe()["domains"]
-        used = observe.others_media(domains, self.vm)
-        if self.vm in domains and not self.last:
-            used |= observe.media(domains[self.vm])
-        yield from (path for path in images if path not in used)
+    def _unused(self, doors: Any) -> list[str]:
+        domain = None if self.last else doors.libvirt.domain(self.vm)
+        used = {*self.kept, *(() if domain is None else observe.media(domain))}
+        return [path for path in doors.seeds.images(self.vm) if path not in used]

@@ -53,11 +53,15 @@ def pool(name: str, path: str) -> Document:
     return document({"apiVersion": "cell/v1", "kind": "StoragePool", "metadata": {"name": name}, "spec": spec})
 
 
-def world(*docs: Document, live: Live | None = None, domain_type: str = "qemu") -> World:
+LAB = {"cpu": 1000, "memory": 100, "disk": 1000}  # overcommit of a small machine that emulates many VMs
+
+
+def world(
+    *docs: Document, live: Live | None = None, domain_type: str = "qemu", overcommit: dict[str, float] | None = None
+) -> World:
     """What planning looks at; ``live`` as observed."""
-    host = document(
-        {"apiVersion": "cell/v1", "kind": "Host", "metadata": {"name": "h1"}, "spec": {"domainType": domain_type}}
-    )
+    allowed = {"domainType": domain_type, "overcommit": LAB if overcommit is None else overcommit}
+    host = document({"apiVersion": "cell/v1", "kind": "Host", "metadata": {"name": "h1"}, "spec": allowed})
     return build("h1", {doc.key: doc for doc in (host, *docs)}, live or Live(host="h1"))
 
 

@@ -239,6 +239,12 @@ def test_a_card_that_another_document_names_is_not_chosen() -> None:
     assert addresses(named, any_of, around=two_cards())["a"] == "0000:3c:00.0"
 
 
+def test_a_group_that_is_asked_for_whole_by_ids_is_given_whole() -> None:
+    gpu, audio = {"name": "gpu", "pci": {"id": "10de:1eb8"}}, {"name": "audio", "pci": {"id": "10de:10f8"}}
+    assert not refused(gpu, audio)
+    assert GPU_AUDIO in refused(gpu)["NoFreeHostDevice"], "its other half would stay"
+
+
 def test_when_none_is_free_it_is_said_why() -> None:
     message = refused(pci(id="1000:005d"))["NoFreeHostDevice"]
     assert message.startswith(f"dev: no PCI device 1000:005d is free: {RAID} has the disk sda, which the host")

@@ -57,6 +57,7 @@ _cpu = st.one_of(
     ),
     st.just({"mode": "host-passthrough"}),
     st.just({"mode": "custom", "model": "EPYC"}),
+    st.just({"mode": "custom", "model": "EPYC", "vendor": "AMD"}),
 )
 _limits = st.one_of(
     st.just({"totalBytesSec": 10_000_000}),
@@ -208,6 +209,9 @@ def specs(draw: st.DrawFn) -> Document:
                 model=st.sampled_from(["i6300esb", "ib700"]), action=st.sampled_from(["reset", "pause", "inject-nmi"])
             ),
             runStrategy=st.sampled_from(["Always", "Once", "Manual", "Halted"]),
+            startOrder=st.integers(0, 1000),
+            deletionProtection=st.booleans(),
+            updatePolicy=st.sampled_from([{"restart": "Now"}, {"restart": "Never"}]),
         )
     )
     memory = draw(_optional(balloon=st.booleans(), hugepages=_optional(pageSize=st.sampled_from(["2MiB", "1GiB"]))))

@@ -28,8 +28,9 @@ from cell_reconciler.kinds.virtual_machine.spec.features import Features
 from cell_reconciler.kinds.virtual_machine.spec.host_device import HostDevice
 from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
 from cell_reconciler.kinds.virtual_machine.spec.seed import CloudInit
+from cell_reconciler.kinds.virtual_machine.spec.update import Restart, UpdatePolicy, Window
 from cell_reconciler.kinds.virtual_machine.spec.vsock import Vsock
-from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
+from cell_reconciler.model.fields import UNSET, Effect, UnsetType, doc
 from cell_reconciler.model.quantities import Duration
 
 _TEXT = r"^[^\x00-\x08\x0b-\x1f\ufffe\uffff]+$"
@@ -43,22 +44,6 @@ class RunStrategy(StrEnum):
     ONCE = "Once"  # started after it was created, then left alone
     MANUAL = "Manual"  # left as it is
     HALTED = "Halted"  # kept shut off
-
-
-class Restart(StrEnum):
-    """May the reconciler restart a running VM for a change that needs it?"""
-
-    NEVER = "Never"  # the change is pending until somebody does
-    ALLOWED = "Allowed"
-
-
-class UpdatePolicy(Spec, frozen=True, kw_only=True):
-    """What a change may do to the running VM."""
-
-    restart: Annotated[
-        Restart,
-        doc("`Never`: what needs a restart is pending. `Allowed`: the VM is shut down and started.", Effect.POLICY),
-    ] = Restart.NEVER
 
 
 class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
@@ -243,6 +228,23 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
     update_policy: Annotated[UpdatePolicy, doc("What a change may do to the running VM.", Effect.POLICY)] = (
         UpdatePolicy()
     )
+    start_order: Annotated[
+        int,
+        doc(
+            "VMs of a lower order are started first, where several are started together. "
+            "Who is started first also has the room that is left.",
+            Effect.POLICY,
+            ge=0,
+            le=1000,
+        ),
+    ] = 0
+    deletion_protection: Annotated[
+        bool,
+        doc(
+            "Never deleted or replaced, also when its document is gone. The same as the annotation `cell/protect`.",
+            Effect.POLICY,
+        ),
+    ] = False
 
 
 __all__ = [
@@ -270,4 +272,5 @@ __all__ = [
     "VirtualMachineSpec",
     "Vsock",
     "Watchdog",
+    "Window",
 ]

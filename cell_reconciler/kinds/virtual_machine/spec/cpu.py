@@ -21,6 +21,7 @@ class CpuMode(StrEnum):
     HOST_MODEL = "host-model"  # the named model nearest to the host's, with its features; can migrate
     HOST_PASSTHROUGH = "host-passthrough"  # exactly the host's
     CUSTOM = "custom"  # the named model
+    CLUSTER_BASELINE = "cluster-baseline"  # the CPU of the Cluster document: what all its hosts can run
 
 
 class CpuFeatures(Spec, frozen=True, kw_only=True):
@@ -79,7 +80,8 @@ class Cpu(Spec, frozen=True, kw_only=True):
     mode: Annotated[
         CpuMode,
         doc(
-            "What the guest's CPU is: `host-model`, `host-passthrough`, or `custom` with `model`.",
+            "What the guest's CPU is: `host-model`, `host-passthrough`, `custom` with `model`, or `cluster-baseline`: "
+            "the one of the Cluster document, with which it can move to every host of the cluster.",
             Effect.RESTART,
             xml=cpu.CpuMode(),
         ),
@@ -93,6 +95,19 @@ class Cpu(Spec, frozen=True, kw_only=True):
                 pattern=r"^[A-Za-z0-9_.-]+$",
                 examples=["EPYC-Rome"],
                 xml=cpu.CpuModel(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    vendor: (
+        Annotated[
+            str,
+            doc(
+                "The guest runs only on CPUs of this vendor, as libvirt names it. Only with `model`.",
+                Effect.RESTART,
+                pattern=r"^[A-Za-z]+$",
+                examples=["Intel", "AMD"],
+                xml=cpu.CpuVendor(),
             ),
         ]
         | UnsetType
