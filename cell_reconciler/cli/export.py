@@ -1,12 +1,13 @@
 """Write specs for network and VMs as they are: the way into a host that was set up by hand or by another program.
 
 NICs with addresses or routes, bonds, VLANs, bridges and VMs become documents that name what differs from the defaults.
+A disk of a VM is named by its place; with the StoragePools at hand (-f), by its pool and volume.
 Each has the annotation cell/adopt, so that apply takes the object over and changes nothing; 'cellctl adopt' writes the
 marks once, and then the annotation can go. Objects that are ours are left out, unless --all or their name is given; so
 is what belongs to libvirt, Docker and the like, unless it is named.
 
-What no document can say (addresses of DHCP, routes of other protocols, further ports, disks of VMs, whose StoragePool
-the host cannot tell) stands as a comment in it and on stderr: nothing is lost silently. Reads only.
+What no document can say (addresses of DHCP, routes of other protocols, further ports, disks of VMs that are not RAW)
+stands as a comment in it and on stderr: nothing is lost silently. Reads only.
 """
 
 from __future__ import annotations
@@ -16,19 +17,22 @@ import sys
 from typing import TYPE_CHECKING
 
 from cell_reconciler.cli import exits
-from cell_reconciler.cli.options import completes
-from cell_reconciler.errors import Refused, Unreachable, UsageError
+from cell_reconciler.cli.options import add_specs, completes
+from cell_reconciler.errors import Refused, SpecError, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from cell_reconciler.cli.exported import Export
+    from cell_reconciler.model.document import Document
+    from cell_reconciler.model.key import Key
     from cell_reconciler.model.live import Live
 
-EXITS = (exits.OK, exits.FAILED, exits.USAGE, exits.UNREACHABLE, exits.REFUSED)
+EXITS = (exits.OK, exits.FAILED, exits.USAGE, exits.INVALID, exits.UNREACHABLE, exits.REFUSED)
 EXAMPLES = """
   cellctl export                              the whole host, to look at
   cellctl export -o specs/                    a file for each object
   cellctl export bond bridge/br0 > net.yaml   some of it
   cellctl export vm > vms.yaml                all VMs
+  cellctl export vm -f pools.yaml             all VMs, with their disks as volumes of these StoragePools
   cellctl export Nic/eth0                     also what would be left out, by its name
   cellctl export --live live.json             from a snapshot of another host
 """
@@ -42,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="also objects that are ours already")
     output = parser.add_argument("-o", "--output", metavar="DIR", help="a file for each document (default: to stdout)")
     completes(output, "directory")
+    add_specs(parser, "to find the StoragePools of disks")
     completes(parser.add_argument("--live", metavar="FILE", help="a snapshot of 'cellctl observe'"), "file")
     parser.add_argument("--format", choices=("yaml", "json"), default="yaml", help="of the result (default yaml)")
 
@@ -52,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.output and args.format != "yaml":
         raise UsageError("-o writes YAML files", "leave out --format, or -o")
-    found = export(args.what, _live(args), ours=args.all)
+    live, pools = _live(args)
+    found = export(args.what, live, ours=args.all, pools=pools)
     if args.output:
         _write(found, args.output)
     elif args.format == "json":
@@ -68,21 +74,25 @@ def run(args: argparse.Namespace) -> int:
     return exits.OK
 
 
-def _live(args: argparse.Namespace) -> Live:
-    """The snapshot, or the host now. Raises Unreachable when what is asked for was not seen."""
+def _live(args: argparse.Namespace) -> tuple[Live, dict[Key, Document]]:
+    """The snapshot or the host now, and the StoragePools that are declared.
+
+    Raises Unreachable when what is asked for was not seen, SpecError when the specs are not valid.
+    """
     from cell_reconciler.cli.exported import needed
     from cell_reconciler.cli.session import open_engine
     from cell_reconciler.cli.snapshot import read
 
-    if args.live:
-        live = read(args.live, args.host)
-    else:
-        with open_engine(args, paths=()) as engine:
-            live = engine.observe({})
+    with open_engine(args, paths=tuple(getattr(args, "specs", ()))) as engine:
+        loaded = engine.load()
+        if not loaded.complete:
+            raise SpecError("the specs are not valid, so the StoragePools are not known", "run cellctl validate")
+        pools = {key: doc for key, doc in loaded.documents.items() if key.kind == "StoragePool"}
+        live = read(args.live, args.host) if args.live else engine.observe(pools)
     for source in needed(args.what):
         if (gap := live.gap(source)) is not None:
             raise Unreachable(source.value, gap.reason)
-    return live
+    return live, pools
 
 
 def _stream(found: Export) -> str:

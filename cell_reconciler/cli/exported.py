@@ -20,7 +20,7 @@ from cell_reconciler.kinds.links.managers import REASON as MANAGED
 from cell_reconciler.kinds.world import build
 from cell_reconciler.load import Specs, write
 from cell_reconciler.model.change import Change, Plan, Risk, Step
-from cell_reconciler.model.document import ADOPT
+from cell_reconciler.model.document import ADOPT, Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live, Source
 from cell_reconciler.planning import Policy, make_plan
@@ -36,6 +36,7 @@ class Export(msgspec.Struct, kw_only=True):
     notes: dict[Key, list[str]] = {}  # also of keys without a document
     general: list[str] = []
     left_out: dict[Key, str] = {}
+    pools: dict[Key, Document] = {}  # declared, and referred to
 
     def note(self, key: Key, text: str) -> None:
         known = self.notes.setdefault(key, [])
@@ -76,11 +77,16 @@ def needed(what: Sequence[str]) -> set[Source]:
     return {source for text in what for source in kind_by_alias(text.partition("/")[0]).sources} or {Source.NETLINK}
 
 
-def export(what: Sequence[str], live: Live, *, ours: bool = False) -> Export:
-    """Documents for ``what`` (kinds, or kind/name; nothing: everything that has a kind). Raises UsageError."""
+def export(
+    what: Sequence[str], live: Live, *, ours: bool = False, pools: Mapping[Key, Document] | None = None
+) -> Export:
+    """Documents for ``what`` (kinds, or kind/name; nothing: everything that has a kind). Raises UsageError.
+
+    ``pools``: the StoragePools that are declared; disks in them are named as their volumes.
+    """
     keys, everything = selected(what, live, ours=ours)
-    found = Export(host=live.host, documents={}, notes={}, general=[], left_out={})
-    world = build(live.host, {}, live)
+    found = Export(host=live.host, documents={}, notes={}, general=[], left_out={}, pools=dict(pools or {}))
+    world = build(live.host, found.pools, live)
     optional: list[Key] = []
     for key in sorted(keys, key=_rank):
         by = exporter(kind(key.kind))
@@ -133,7 +139,9 @@ def _rank(key: Key) -> tuple[int, str]:
 
 def _specs(found: Export, live: Live) -> Specs:
     """The documents as the loader sees them, each as a file that is named by its key."""
-    return Specs((), live.host, fixed={str(key): found.text(key).encode() for key in found.documents})
+    texts = {key: write.document(dict(doc.given), ()) for key, doc in found.pools.items()}
+    texts |= {key: found.text(key) for key in found.documents}
+    return Specs((), live.host, fixed={str(key): text.encode() for key, text in texts.items()})
 
 
 def _make_valid(found: Export, live: Live) -> None:

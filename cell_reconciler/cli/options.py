@@ -96,7 +96,7 @@ def completes(action: argparse.Action, what: str) -> argparse.Action:
     return action
 
 
-def add_specs(parser: argparse.ArgumentParser) -> None:
+def add_specs(parser: argparse.ArgumentParser, purpose: str = f"default {SPECS_DIR}") -> None:
     """``-f/--specs PATH``, repeatable: files or directories."""
     action = parser.add_argument(
         "-f",
@@ -104,7 +104,7 @@ def add_specs(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         action="append",
         default=argparse.SUPPRESS,
-        help=f"spec file or directory, repeatable (default {SPECS_DIR})",
+        help=f"spec file or directory, repeatable ({purpose})",
     )
     completes(action, "file")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -17,6 +18,7 @@ from cell_reconciler.errors import UsageError
 from cell_reconciler.kinds import kind, link_kinds
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.links.graph import TAP_KINDS, graph_of
+from cell_reconciler.kinds.virtual_machine.spec.source import wanted
 from cell_reconciler.model.change import Cause, Change, Plan, Verb
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
@@ -161,7 +163,7 @@ class _Draft:
                     self._edge(self._link(below), node, active=False)
             have = kind("VirtualMachine").observe(name, self._world)
             for disk in have.spec.disks if have else ():
-                self._edge(node, self._volume(disk.volume))
+                self._edge(node, self._disk(disk))
 
     def volumes(self) -> None:
         for place, image in self._live.images.items():
@@ -207,7 +209,7 @@ class _Draft:
                 if reference.target.kind == "Bridge":
                     yield self._link(reference.target.name), node
             for disk in spec.disks:
-                yield node, self._volume(disk.volume)
+                yield node, self._disk(disk)
 
     # parts
 
@@ -239,6 +241,10 @@ class _Draft:
             self._add(node, next(declared, "nic"), name)
             self.state(node, State("missing"))
         return node
+
+    def _disk(self, disk: Any) -> str:
+        """A disk on a volume, or on a place of its own."""
+        return self._volume(wanted(disk.source).place if disk.source else disk.volume)
 
     def _volume(self, text: str) -> str:
         """``root-01`` of a Volume document, ``local/root-01``, or the place of a disk that no pool of ours has."""

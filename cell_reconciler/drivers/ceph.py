@@ -41,10 +41,11 @@ def open_pool(target: PoolTarget, writes: Writes) -> CephDoor:
 class CephDoor:
     """See ``drivers.pools.PoolDoor``."""
 
-    def __init__(self, target: PoolTarget, writes: Writes) -> None:
+    def __init__(self, target: PoolTarget, writes: Writes, key: Callable[[], str] | None = None) -> None:
+        """``key``: gives the cephx key, where it is not in the target's file."""
         self._target = target
         self._writes = writes
-        self._cluster = Cluster(target)
+        self._cluster = Cluster(target, key)
         self._creating: dict[str, threading.Lock] = {}  # by volume: a host has one temporary name for it
 
     def secret(self) -> bytes:

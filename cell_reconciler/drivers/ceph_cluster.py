@@ -49,8 +49,9 @@ class _Connection:
 class Cluster:
     """Serves one pool target; safe to use from several threads."""
 
-    def __init__(self, target: PoolTarget) -> None:
+    def __init__(self, target: PoolTarget, key: Callable[[], str] | None = None) -> None:
         self._target = target
+        self._key = key
         self.source = f"Ceph pool {target.place} ({','.join(target.monitors)})"
         self._deadline = Deadline(self.source)
         self._filling = Deadline(f"{self.source}, or what a volume is made from,")
@@ -72,7 +73,7 @@ class Cluster:
 
     def secret(self) -> str:
         """The cephx key in base64, from its file. Raises Unreachable; the message never holds the content."""
-        return read_key(self._target, self.source)
+        return read_key(self._target, self.source) if self._key is None else self._key()
 
     def close(self) -> None:
         with self._lock:
@@ -123,7 +124,7 @@ class Cluster:
 
     def _connect(self, rados: Any, key: str) -> Any:
         target = self._target
-        options = _OPTIONS | {"mon_host": ",".join(target.monitors), "key": key}
+        options = _OPTIONS | {"mon_host": ",".join(target.monitors)} | ({"key": key} if key else {})
         handle = rados.Rados(rados_id=target.user, conffile=target.conf or None, conf=options)
         try:
             handle.connect(timeout=SECONDS)

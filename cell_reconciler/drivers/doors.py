@@ -13,6 +13,7 @@ from cell_reconciler.model.storage import PoolTarget
 
 if TYPE_CHECKING:
     from cell_reconciler.drivers.devices import DevicesDoor
+    from cell_reconciler.drivers.disks import DiskDoor
     from cell_reconciler.drivers.libvirt import LibvirtDoor
     from cell_reconciler.drivers.netlink import NetlinkDoor
     from cell_reconciler.drivers.nftables import NftablesDoor
@@ -79,6 +80,12 @@ class Doors:
         return NftablesDoor(self.writes)
 
     @cached_property
+    def disks(self) -> DiskDoor:
+        from cell_reconciler.drivers.disks import DiskDoor
+
+        return DiskDoor(lambda uuid, usage: self.libvirt.secret_value(uuid, usage), self.writes)
+
+    @cached_property
     def devices(self) -> DevicesDoor:
         from cell_reconciler.drivers.devices import DevicesDoor
 
@@ -105,7 +112,7 @@ class Doors:
             for pool in self._pools.values():
                 pool.close()
             self._pools.clear()
-        for name in ("libvirt", "netlink", "nftables"):
+        for name in ("libvirt", "netlink", "nftables", "disks"):
             door = self.__dict__.pop(name, None)
             if door is not None:
                 door.close()

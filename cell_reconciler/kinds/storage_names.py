@@ -1,4 +1,4 @@
-"""Names of pools and volumes: they become file names, RBD image names and keys such as ``pool/volume``."""
+"""Names of pools and volumes (they become file names, RBD image names and keys), and addresses of storage servers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from cell_reconciler.model.document import Document
 
 LONGEST = 96  # RBD_MAX_IMAGE_NAME_SIZE of librbd.h; file names may have 255 bytes
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# A host name or IPv4 address, or an IPv6 address in brackets; a port after it.
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+
+
+def is_address(text: str) -> bool:
+    """``ADDRESS`` or ``ADDRESS:PORT``."""
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and (not match[1] or 0 < int(match[1]) < 65536)
 
 
 def is_name(text: str) -> bool:

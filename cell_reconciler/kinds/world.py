@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 
+from cell_reconciler.kinds import kind
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.guest import GuestTarget
@@ -20,9 +22,8 @@ def pool_targets(documents: Mapping[Key, Document]) -> dict[str, PoolTarget]:
     pools = [doc for key, doc in documents.items() if key.kind == "StoragePool"]
     if not pools:
         return {}
-    from cell_reconciler.kinds.storage_pool.target import target
-
-    return {doc.key.name: target(doc) for doc in pools}
+    of: Any = kind("StoragePool")  # no kind but this one has targets
+    return {doc.key.name: of.target(doc) for doc in pools}
 
 
 def guest_targets(documents: Mapping[Key, Document]) -> dict[str, GuestTarget]:

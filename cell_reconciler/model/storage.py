@@ -60,15 +60,40 @@ class Import(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 Origin = Clone | Import
 
 
-class DiskSource(msgspec.Struct, frozen=True, kw_only=True):
-    """What a domain's ``<disk>`` needs to open a volume."""
+BACKENDS = ("file", "block", "rbd", "iscsi")  # what a disk can be on
 
-    backend: str
-    path: str = ""  # directory: the file
+
+class DiskSource(msgspec.Struct, frozen=True, kw_only=True):
+    """What a domain's ``<disk>`` needs to open its data. Two that are equal are opened in the same way."""
+
+    backend: str  # one of BACKENDS; libvirt's word for one that no document can say
+    path: str = ""  # file, block
     image: str = ""  # rbd: POOL[/NAMESPACE]/IMAGE
-    monitors: tuple[str, ...] = ()
+    target: str = ""  # iscsi: IQN/LUN
+    hosts: tuple[str, ...] = ()  # the monitors, or the one portal: "10.0.0.1:6789", "[fd00::1]:3260"
+    initiator: str = ""  # iscsi: the IQN that logs in; empty: QEMU's own
     user: str = ""
-    secret_uuid: str = ""
+    secret_uuid: str = ""  # of libvirt's secret; or
+    secret_usage: str = ""
+    foreign: str = ""  # what makes it another thing than a plain RAW disk: "qcow2", "encryption"
+
+    @property
+    def place(self) -> str:
+        """``/var/lib/…/root.raw``, ``rbd:pool/image``, ``block:/dev/…``: the data, whatever the way to them.
+
+        The same image of two clusters has one place: rather too careful than a disk that two VMs write to.
+        """
+        return self.path if self.backend == "file" else f"{self.backend}:{self.image or self.target or self.path}"
+
+    @property
+    def text(self) -> str:
+        """The place for people, and what is special about it: ``/srv/old.img (qcow2)``."""
+        return f"{self.place} ({self.foreign})" if self.foreign else self.place
+
+    @property
+    def sayable(self) -> bool:
+        """Can a document say it?"""
+        return self.backend in BACKENDS and not self.foreign
 
 
 def disk_source(target: PoolTarget, volume: str) -> DiskSource:
@@ -77,11 +102,11 @@ def disk_source(target: PoolTarget, volume: str) -> DiskSource:
         return DiskSource(
             backend="rbd",
             image=f"{target.place}/{volume}",
-            monitors=target.monitors,
+            hosts=target.monitors,
             user=target.user,
             secret_uuid=target.secret_uuid,
         )
-    return DiskSource(backend=target.backend, path=f"{target.path.rstrip('/')}/{volume}.raw")
+    return DiskSource(backend="file", path=f"{target.path.rstrip('/')}/{volume}.raw")
 
 
 def snapshot_name(at: datetime) -> str:

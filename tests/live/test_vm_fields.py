@@ -29,6 +29,8 @@ BASE: dict[str, Any] = {
     "shutdownTimeout": "1s",
     "forceStop": True,
 }
+LUN: dict[str, Any] = {"name": "data", "bus": "scsi", "device": "lun", "source": {"block": {"path": "/dev/vg0/data"}}}
+NFS: dict[str, Any] = {"name": "data", "bus": "scsi", "source": {"file": {"path": "/mnt/nfs/data.raw"}}}
 HYPERV: dict[str, dict[str, Any]] = {
     "relaxed": {"relaxed": True},
     "vapic": {"vapic": True},
@@ -74,6 +76,11 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.disks[data].detectZeroes": {"disks": [ROOT, {**DATA, "detectZeroes": "unmap"}]},
     "spec.disks[data].serial": {"disks": [ROOT, {**DATA, "serial": "DATA-1"}]},
     "spec.disks[data].readOnly": {"disks": [ROOT, {**DATA, "readOnly": True}]},
+    "spec.disks[data].shareable": {"disks": [ROOT, {**DATA, "shareable": True}]},
+    "spec.disks[data].source": {"disks": [ROOT, NFS]},
+    "spec.disks[data].device": {"disks": [ROOT, LUN]},
+    "spec.disks[data].reservations": {"disks": [ROOT, {**LUN, "reservations": True}]},
+    "spec.disks[data].rawIo": {"disks": [ROOT, {**LUN, "rawIo": True}]},
     "spec.disks[root].ioThread": {"disks": [{**ROOT, "ioThread": 1}, DATA], "ioThreads": 1},
     "spec.ioThreads": {"ioThreads": 2},
     "spec.disks[slow]": {"disks": [ROOT, DATA, {"name": "slow", "volume": "local/fields-more", "bus": "sata"}]},

@@ -45,16 +45,29 @@ spec:
   disks: [{name: root, volume: web-root, discard: unmap}]
   runStrategy: Always
 """
-# Another host of the cluster: opens the image as QEMU does, and holds it.
+# The same without a StoragePool: by a secret that somebody gave libvirt.
+DIRECT = """
+apiVersion: cell/v1
+kind: VirtualMachine
+metadata: {name: direct}
+spec:
+  memory: {guest: 32MiB}
+  disks:
+    - name: root
+      source: {rbd: {monitors: [%(monitor)s], pool: rbd, image: %(image)s, user: admin, secret: {usage: by hand}}}
+"""
+SECRET = "<secret ephemeral='no' private='no'><usage type='ceph'><name>by hand</name></usage></secret>"
+# Another host of the cluster: opens the image as QEMU does, and holds it until its input ends.
 HOLD = """
-import sys, time, rados, rbd
-monitor, key = sys.argv[1:]
+import sys, rados, rbd
+monitor, key, name = sys.argv[1:]
 cluster = rados.Rados(rados_id="admin", conf={"mon_host": monitor, "keyfile": key})
 cluster.connect()
-image = rbd.Image(cluster.open_ioctx("rbd"), "web-root")
+image = rbd.Image(cluster.open_ioctx("rbd"), name)
 image.size()
 print("open", flush=True)
-time.sleep(600)
+sys.stdin.read()
+image.close()
 """
 
 
@@ -80,20 +93,19 @@ def applied(host: SpecHost, code: int) -> str:
 
 
 @contextmanager
-def held_elsewhere(host: SpecHost) -> Iterator[subprocess.Popen[str]]:
-    argv = [sys.executable, "-c", HOLD, wiring.CEPH_ADDRESS, str(host.lab.share / "key")]
-    client = host.lab.popen(argv, stdout=subprocess.PIPE, text=True)
+def held_elsewhere(host: SpecHost, image: str = "web-root") -> Iterator[subprocess.Popen[str]]:
+    argv = [sys.executable, "-c", HOLD, wiring.CEPH_ADDRESS, str(host.lab.share / "key"), image]
+    client = host.lab.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert client.stdout is not None
         assert client.stdout.readline() == "open\n"
         yield client
     finally:
-        client.kill()
-        client.wait()
+        client.communicate(timeout=30)  # it closes the image, if it was not killed
 
 
-def state(host: SpecHost) -> str:
-    return host.sh("virsh", "domstate", "web").strip()
+def state(host: SpecHost, name: str = "web") -> str:
+    return host.sh("virsh", "domstate", name).strip()
 
 
 def until(what: Callable[[], bool], seconds: float) -> None:
@@ -121,3 +133,26 @@ def test_is_not_started_while_another_client_has_its_disk_open(host: SpecHost) -
         client.wait()
     until(lambda: host.cellctl("apply", "--yes").returncode == 0, 60)
     assert state(host) == "running"
+
+
+def test_an_image_of_no_pool_is_watched_all_the_same(host: SpecHost) -> None:
+    secret = host.lab.share / "secret.xml"
+    secret.write_text(SECRET)
+    said = host.sh("virsh", "secret-define", str(secret))
+    uuid = next(word for word in said.split() if word.count("-") == 4)
+    host.sh("virsh", "secret-set-value", uuid, "--file", str(host.lab.share / "key"))
+    host.lab.ceph.run("rbd", "create", "--size", "16", "rbd/by-hand")
+    direct = host.write("direct.yaml", DIRECT % {"monitor": wiring.CEPH_ADDRESS, "image": "by-hand"})
+    with held_elsewhere(host, "by-hand"):
+        assert "VM direct is not started: its disk root (rbd:rbd/by-hand) is open at" in applied(host, 1)
+        assert state(host, "direct") == "shut off"
+        host.write("direct.yaml", DIRECT % {"monitor": wiring.CEPH_ADDRESS, "image": "web-root"})
+        done = host.cellctl("validate")
+        assert "volume web-root is used by" in text(done.stdout) + text(done.stderr)
+        host.write("direct.yaml", DIRECT % {"monitor": wiring.CEPH_ADDRESS, "image": "by-hand"})
+    until(lambda: host.cellctl("apply", "--yes").returncode == 0, 60)
+    assert state(host, "direct") == "running"
+    assert "watcher=" in host.lab.ceph.run("rbd", "status", "rbd/by-hand")
+    assert "0 writing calls" in applied(host, 0)
+    host.sh("virsh", "destroy", "direct")
+    direct.unlink()

@@ -334,6 +334,14 @@ class LibvirtDoor:
             f"keep secret {usage}", lambda c: secrets.keep(c, self.count, uuid, usage, description, value), WRITE
         )
 
+    def secret_value(self, uuid: str, usage: str) -> bytes:
+        """The value of a Ceph secret, by its UUID or its usage. Never log or keep it.
+
+        Raises StepFailed when there is none, or when libvirt gives it to nobody (``private='yes'``).
+        """
+        what = f"read secret {uuid or usage}"
+        return self.reads.call(what, lambda c: secrets.value(c, uuid, usage), READ, repeat=True)
+
     def delete_secret(self, uuid: str) -> None:
         """Undefine a secret; nothing to do when it is gone."""
         self.writes.call(f"delete secret {uuid}", lambda c: secrets.delete(c, self.count, uuid), WRITE)

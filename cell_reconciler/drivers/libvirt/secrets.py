@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 from cell_reconciler.drivers.doors import Writes
 from cell_reconciler.drivers.libvirt import failures
+from cell_reconciler.errors import StepFailed
 
 
 def keep(connection: Any, count: Writes, uuid: str, usage: str, description: str, value: bytes) -> None:
@@ -20,6 +21,25 @@ def keep(connection: Any, count: Writes, uuid: str, usage: str, description: str
     handle = connection.secretDefineXML(ET.tostring(root, encoding="unicode"), 0)
     count.add("libvirt.secretSetValue")
     handle.setValue(value, 0)
+
+
+def value(connection: Any, uuid: str, usage: str) -> bytes:
+    """The value of a secret, by its UUID or its usage. Raises StepFailed when it cannot be had."""
+    import libvirt
+
+    try:
+        if uuid:
+            handle = connection.secretLookupByUUIDString(uuid)
+        else:
+            handle = connection.secretLookupByUsage(libvirt.VIR_SECRET_USAGE_TYPE_CEPH, usage)
+        return bytes(handle.value())
+    except libvirt.libvirtError as error:
+        if failures.lost(error):
+            raise
+        raise StepFailed(
+            f"secret {uuid or usage} cannot be read: {error.get_error_message()}",
+            "who has the image open is asked with it: set its value, and define it with private='no'",
+        ) from error
 
 
 def delete(connection: Any, count: Writes, uuid: str) -> None:

@@ -12,6 +12,7 @@ from cell_reconciler.kinds.contract import Observed, Problem, Reference, World
 from cell_reconciler.kinds.storage_pool import plan as planning
 from cell_reconciler.kinds.storage_pool.check import check
 from cell_reconciler.kinds.storage_pool.spec import StoragePoolSpec
+from cell_reconciler.kinds.storage_pool.target import target
 from cell_reconciler.model.change import Change
 from cell_reconciler.model.condition import Condition, Truth
 from cell_reconciler.model.document import Document
@@ -19,6 +20,7 @@ from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live, Source
 from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.storage import PoolTarget
 
 NEAR_FULL = 0.10  # of the capacity is free
 
@@ -48,6 +50,10 @@ class StoragePoolKind:
 
     def derive(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Document]:
         return ()
+
+    def target(self, doc: Document) -> PoolTarget:
+        """How drivers, and the disks of VMs, reach the pool."""
+        return target(doc)
 
     def exists(self, name: str, live: Live) -> bool:
         pool = live.pools.get(name)

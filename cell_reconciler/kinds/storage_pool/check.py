@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.secret import check_path, check_secret
-from cell_reconciler.kinds.storage_names import check_name
+from cell_reconciler.kinds.storage_names import check_name, is_address
 from cell_reconciler.kinds.storage_pool.spec import RbdPool, StoragePoolSpec
 from cell_reconciler.kinds.storage_pool.target import target
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
-
-# A host name or IPv4 address, or an IPv6 address in brackets; a port after it.
-_MONITOR = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 
 
 def check(doc: Document, documents: Mapping[Key, Document]) -> Iterable[Problem]:
@@ -38,8 +34,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterable[Problem]
 
 def _rbd(spec: RbdPool) -> Iterable[Problem]:
     for index, monitor in enumerate(spec.monitors):
-        match = _MONITOR.fullmatch(monitor)
-        if match is None or (match[1] and not 0 < int(match[1]) < 65536):
+        if not is_address(monitor):
             yield Problem(
                 pointer=f"/spec/rbd/monitors/{index}",
                 rule="monitor-address",

@@ -18,17 +18,37 @@ from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.virtual_machine import guard_actions, metadata, observe, patch, render, xml
 from cell_reconciler.kinds.virtual_machine.admission import Admission
 from cell_reconciler.kinds.virtual_machine.codec import consoles
+from cell_reconciler.kinds.virtual_machine.sources import HOST_DISK, Use, host_disk, host_uses
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.storage import DiskSource, PoolTarget
+from cell_reconciler.model.storage import DiskSource
 
 _POLL = 0.25  # seconds between two looks at a domain that shuts down
 
 
 def active(domain: Domain | None) -> bool:
     return domain is not None and domain.active is not None
+
+
+def alone(doors: Any, refused: str, disks: tuple[Use, ...]) -> None:
+    """Raise Refused or Transient, with ``refused`` and why: the host itself or somebody else has one of the disks."""
+    blocks = [disk for disk in disks if disk.source.backend == "block"]
+    devices = doors.devices.observe()["devices"] if blocks else None
+    for disk in blocks:
+        if uses := host_uses(disk.source, devices):
+            raise Refused(f"{refused}: {host_disk(disk, uses)}", HOST_DISK)
+    for disk in disks:
+        if disk.pool is None:
+            users = doors.disks.users(disk.source, shared=disk.shareable)
+        else:
+            users = () if disk.shareable else doors.pool(disk.pool).users(disk.image)
+        if users:
+            raise Transient(
+                f"{refused}: its disk {disk.name} ({disk.source.place}) is open at {', '.join(users)}",
+                "stop that user first: the VM may run there. If a client of Ceph died, its watch ends after 30 s",
+            )
 
 
 class _Defining(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,12 +160,12 @@ class Autostart(msgspec.Struct, frozen=True):
 class Start(msgspec.Struct, frozen=True):
     """Start the domain; a note that its first start is due goes with it.
 
-    ``disks``: pool and image of each. One that somebody else has open may be the disk of the same VM elsewhere.
-    ``admission``: what is asked just before. Raises Transient and Refused as that does.
+    ``disks``: one that somebody else has open may be the disk of the same VM elsewhere. ``admission``: what is asked
+    just before. Raises Transient and Refused as that does.
     """
 
     name: str
-    disks: tuple[tuple[PoolTarget, str], ...] = ()
+    disks: tuple[Use, ...] = ()
     admission: Admission | None = None
 
     def done(self, doors: Any) -> bool:
@@ -155,7 +175,7 @@ class Start(msgspec.Struct, frozen=True):
     def do(self, doors: Any) -> None:
         domain = doors.libvirt.domain(self.name)
         if not active(domain):
-            self._alone(doors)
+            alone(doors, f"VM {self.name} is not started", self.disks)
             guard_actions.start(doors, domain)
             with self.admission.entered(doors, domain) if self.admission and domain else nullcontext():
                 doors.libvirt.start(self.name)
@@ -163,15 +183,6 @@ class Start(msgspec.Struct, frozen=True):
             root = xml.parse(doors.libvirt.dump(self.name))
             metadata.write(root, metadata.read(root)._replace(start_due=False))
             doors.libvirt.define(xml.text(root))
-
-    def _alone(self, doors: Any) -> None:
-        for target, image in self.disks:
-            users = doors.pool(target).users(image)
-            if users:
-                raise Transient(
-                    f"VM {self.name} is not started: its disk {target.place}/{image} is open at {', '.join(users)}",
-                    "it may run there: stop it first. If that client died, its watch ends after 30 s",
-                )
 
     def _due(self, domain: Domain | None) -> bool:
         return bool(domain and domain.inactive and observe.parsed(domain.inactive).note.start_due)

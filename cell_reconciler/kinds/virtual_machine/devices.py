@@ -29,7 +29,6 @@ from cell_reconciler.kinds.virtual_machine.codec import (
 )
 from cell_reconciler.model.fields import UnsetType
 from cell_reconciler.model.quantities import Mac
-from cell_reconciler.model.storage import DiskSource
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -106,12 +105,12 @@ class Devices(Items):
 
 
 class Disks(Devices):
-    """``<disk device='disk'>``; CD-ROMs, floppies and LUNs are not ours."""
+    """``<disk>`` of the devices disk and lun; CD-ROMs have a list of their own, and floppies are not ours."""
 
     tag = "disk"
 
     def elements(self, scope: Element) -> list[Element]:
-        return [e for e in super().elements(scope) if e.get("device", "disk") == "disk"]
+        return [e for e in super().elements(scope) if e.get("device", "disk") in ("disk", "lun")]
 
     def handle(self, element: Element) -> str:
         target = element.find("target")
@@ -196,50 +195,6 @@ class Bus(Codec):
         return next(prefix + n for n in names if prefix + n not in used)
 
 
-class Source(Codec):
-    """Where a disk's data is. Reads as a place for people; ``disk_source`` reads it exactly."""
-
-    def read(self, scope: Element) -> str:
-        return place(disk_source(scope))
-
-    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        source = context.sources[value]
-        for tag in ("source", "auth", "backingStore"):
-            drop(scope, tag)
-        if source.backend == "rbd":
-            scope.set("type", "network")
-            element = add(scope, "source", protocol="rbd", name=source.image)
-            for monitor in source.monitors:
-                name, port = _host_port(monitor)
-                add(element, "host", name=name, **({"port": port} if port else {}))
-            if source.user:
-                auth = add(element, "auth", username=source.user)
-                add(auth, "secret", type="ceph", uuid=source.secret_uuid)
-        else:
-            scope.set("type", "file")
-            add(scope, "source", file=source.path)
-
-
-class Media(Codec):
-    """The file in the tray of a CD-ROM; None when it is empty."""
-
-    def read(self, scope: Element) -> str | None:
-        source = scope.find("source")
-        return None if source is None else disk_source(scope).path or None
-
-    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        write_media(scope, None if absent(value) else str(value))
-
-
-def write_media(drive: Element, path: str | None) -> None:
-    """Put a file into a CD-ROM drive, or nothing."""
-    drop(drive, "source")
-    drop(drive, "backingStore")
-    drive.set("type", "file")
-    if path is not None:
-        add(drive, "source", file=path)
-
-
 class Tunes(Codec):
     """Whether a disk's rate is limited at all; the limits are fields of their own."""
 
@@ -255,48 +210,6 @@ class Tunes(Codec):
     def _limits(self, scope: Element) -> list[Element]:
         """What is a field: not the length of a burst, and not a group of disks."""
         return [limit for limit in scope.findall("iotune/*") if str(limit.tag).endswith(("_sec", "_sec_max"))]
-
-
-def disk_source(disk: Element) -> DiskSource:
-    """The source of a ``<disk>`` as a value; a type that we do not make has its type as ``backend``."""
-    kind, source = disk.get("type") or "", disk.find("source")
-    if source is None:
-        return DiskSource(backend=kind)
-    if kind == "file":
-        return DiskSource(backend="directory", path=source.get("file") or "")
-    if kind == "network" and source.get("protocol") == "rbd":
-        auth = source.find("auth") if disk.find("auth") is None else disk.find("auth")
-        secret = None if auth is None else auth.find("secret")
-        return DiskSource(
-            backend="rbd",
-            image=source.get("name") or "",
-            monitors=tuple(_monitor(h.get("name") or "", h.get("port") or "") for h in source.findall("host")),
-            user="" if auth is None else auth.get("username") or "",
-            secret_uuid="" if secret is None else secret.get("uuid") or "",
-        )
-    return DiskSource(backend=kind, path=source.get("dev") or source.get("name") or source.get("volume") or "")
-
-
-def place(source: DiskSource) -> str:
-    """``/var/lib/…/root.raw``, ``rbd:pool/image``, ``block:/dev/sdb``."""
-    if source.backend == "directory":
-        return source.path
-    return f"{source.backend}:{source.image or source.path}"
-
-
-def _host_port(monitor: str) -> tuple[str, str]:
-    """``10.0.0.1:6789``, ``[fd00::1]:6789``, ``10.0.0.1`` → host and port (empty: the default)."""
-    if monitor.startswith("["):
-        host, _, port = monitor[1:].partition("]")
-        return host, port.lstrip(":")
-    host, colon, port = monitor.partition(":")
-    return (monitor, "") if ":" in port else (host, port if colon else "")
-
-
-def _monitor(host: str, port: str) -> str:
-    if not port:
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class _OnBridge(Codec):

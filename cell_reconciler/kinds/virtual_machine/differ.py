@@ -14,7 +14,7 @@ import msgspec
 
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import choice, observe, passwords, resolve, seed, xml
+from cell_reconciler.kinds.virtual_machine import choice, observe, passwords, resolve, seed, sources, xml
 from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
 from cell_reconciler.model.change import FieldChange
@@ -56,7 +56,7 @@ def known(doc: Document, world: World) -> observe.Known:
     """What the document's words mean on this host."""
     want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
     chosen = choice.chosen(doc.key.name, world)
-    return observe.Known(want, resolve.sources(want, world), world.pools, chosen, world.live.cpus)
+    return observe.Known(want, sources.wanted(want, world), world.pools, chosen, world.live.cpus)
 
 
 def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) -> Differences:

@@ -1,22 +1,22 @@
 """A domain as a document: everything that the model knows of it; what it does not know is listed, and stays in the XML.
 
-A document that takes over a domain owns the fields that it names, so that leaving something out never changes it. Disks
-are left out: which StoragePool their place is in, the host cannot tell.
+A document that takes over a domain owns the fields that it names, so that leaving something out never changes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.export import Exported, unusual
-from cell_reconciler.kinds.virtual_machine import devices, guest_os, host_devices, observe, xml
+from cell_reconciler.kinds.virtual_machine import export_disks, guest_os, host_devices, observe, xml
 from cell_reconciler.kinds.virtual_machine.codec import ports
 from cell_reconciler.kinds.virtual_machine.codec.clock import Offset
 from cell_reconciler.kinds.virtual_machine.codec.consoles import AGENT
+from cell_reconciler.kinds.virtual_machine.export_disks import said
 from cell_reconciler.kinds.virtual_machine.spec import Interface, VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.spec.seed import DRIVE
 from cell_reconciler.model.fields import UNSET
@@ -56,14 +56,16 @@ class VirtualMachineExporter:
         spec = msgspec.structs.replace(
             raw.spec, autostart=domain.autostart, disks=(), interfaces=(), cdroms=(), host_devices=()
         )
-        found = unusual(_guest(_said(spec), xml.parse(domain.inactive)))
+        if "\x7f" in (spec.description or ""):  # no YAML of ours may hold it
+            spec = msgspec.structs.replace(spec, description=None)
+        found = unusual(_guest(said(spec), xml.parse(domain.inactive)))
         names = _Names(raw.aliased)
-        cdroms = [unusual(_said(drive)) for drive in raw.spec.cdroms]  # by alias, or by target: sda
-        nics = [{**unusual(_said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if _declarable(nic)]
+        disks, cdroms = export_disks.disks(raw, world.pools), export_disks.drives(raw)  # by alias, or by target: sda
+        nics = [{**unusual(said(nic)), "name": names.of(nic.name)} for nic in raw.spec.interfaces if _declarable(nic)]
         if raw.spec.host_devices:
-            found["hostDevices"] = [unusual(_said(device)) for device in host_devices.named(raw.spec, raw.aliased)]
-        found |= ({"cdroms": cdroms} if cdroms else {}) | ({"interfaces": nics} if nics else {})
-        return Exported(spec=found, lost=tuple(lost(domain)))
+            found["hostDevices"] = [unusual(said(device)) for device in host_devices.named(raw.spec, raw.aliased)]
+        found |= {name: items for name, items in (("disks", disks), ("cdroms", cdroms), ("interfaces", nics)) if items}
+        return Exported(spec=found, lost=tuple(lost(domain, world)))
 
 
 class _Names:
@@ -84,13 +86,6 @@ def _declarable(nic: Interface) -> bool:
     return observe.on_bridge(nic) or nic.bridge is None  # None: a virtual function of a card
 
 
-def _said(value: Any) -> Any:
-    """None → UNSET: what is not there is not said."""
-    if isinstance(value, msgspec.Struct):
-        return msgspec.structs.replace(value, **{f: _said(getattr(value, f)) for f in value.__struct_fields__})
-    return UNSET if value is None else value
-
-
 def _guest(spec: VirtualMachineSpec, root: Element) -> VirtualMachineSpec:
     """With the operating system that virt-install or a console noted, and without what a document leaves out."""
     noted = root.find(f"metadata/{{{_LIBOSINFO}}}libosinfo/{{{_LIBOSINFO}}}os")
@@ -109,13 +104,13 @@ def _foreign_offset(root: Element) -> str:
     return "" if offset in ("utc", "localtime") or offset in guest_os.zones() else offset
 
 
-def lost(domain: Domain) -> Iterator[str]:
+def lost(domain: Domain, world: World) -> Iterator[str]:
     """What the document does not say, a line each."""
     root = xml.parse(domain.inactive or "")
     raw = observe.parsed(domain.inactive or "")
-    for disk in raw.spec.disks:
-        place = devices.place(raw.sources[disk.name])
-        yield f"disk {disk.name} ({place}) is not declared: declare its StoragePool, and the disk by POOL/NAME"
+    if "\x7f" in (raw.spec.description or ""):
+        yield "the description is not declared: it holds the character U+007F"
+    yield from export_disks.lost(root, raw, world.pools)
     for nic in raw.spec.interfaces:
         if not _declarable(nic):
             yield f"interface {nic.name} ({nic.bridge}) cannot be declared: it is on no Linux bridge"
@@ -139,7 +134,7 @@ def _unknown(root: Element) -> Iterator[str]:
     kinds = [e.get("device", "disk") for e in root.findall("devices/disk")]
     modes = [(e.get("mode"), e.get("type") or "") for e in root.findall("devices/hostdev")]
     others += [(f"a host device of type {t}", m != "subsystem" or t not in ("pci", "mdev", "usb")) for m, t in modes]
-    others += [(f"a {kind}", kind not in ("disk", "cdrom")) for kind in kinds]
+    others += [(f"a {kind}", kind not in ("disk", "cdrom", "lun")) for kind in kinds]
     ends = [target.get("name") or "" for target in root.findall("devices/channel/target")]
     others += [(f"the channel {name}", name != AGENT) for name in ends]
     others.append(("Hyper-V in mode passthrough", root.find("features/hyperv[@mode='passthrough']") is not None))

@@ -30,7 +30,8 @@ def handed(spec: VirtualMachineSpec) -> bool:
 
 def needed(spec: VirtualMachineSpec) -> bool:
     """Must the host's devices be known to plan the VM?"""
-    return handed(spec) or not absent(spec.memory.hugepages)
+    blocks = any(disk.source and disk.source.block for disk in spec.disks)
+    return handed(spec) or blocks or not absent(spec.memory.hugepages)
 
 
 def names(spec: VirtualMachineSpec) -> Iterator[str]:

@@ -21,7 +21,7 @@ from cell_reconciler.kinds.virtual_machine import (
     live_vsock,
     observe,
     passwords,
-    resolve,
+    sources,
 )
 from cell_reconciler.kinds.virtual_machine.devices import NamedDevice
 from cell_reconciler.kinds.virtual_machine.spec import Interface
@@ -79,11 +79,11 @@ def _handles(found: differ.Differences, domain: Domain) -> dict[str, str]:
 
 
 def _coming(key: Key, found: differ.Differences, coming: dict[str, str], world: World) -> Iterator[Step]:
-    volumes = {disk.name: disk.volume for disk in found.want.disks}
+    disks = {use.name: use for use in sources.uses(found.want, world)}
     for path, name in coming.items():
-        place = resolve.place(volumes[name], world) if path.startswith("spec.disks[") else None
+        use = disks.get(name) if path.startswith("spec.disks[") else None
         kind = _kind(path)
-        action = live_actions.Plug(key.name, name, () if place is None else (place,))
+        action = live_actions.Plug(key.name, name, () if use is None else (use,))
         yield Step(key=key, op="vm.plug", text=f"plug {kind} {name} into running VM {key.name}", action=action)
 
 

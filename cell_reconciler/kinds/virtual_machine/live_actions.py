@@ -13,12 +13,13 @@ import msgspec
 
 from cell_reconciler.errors import StepFailed, Transient
 from cell_reconciler.kinds.virtual_machine import devices, guard_actions, observe, tree, update, xml
-from cell_reconciler.kinds.virtual_machine.actions import active
+from cell_reconciler.kinds.virtual_machine.actions import active, alone
 from cell_reconciler.kinds.virtual_machine.codec import child
+from cell_reconciler.kinds.virtual_machine.codec import source as places
+from cell_reconciler.kinds.virtual_machine.sources import Use
 from cell_reconciler.kinds.virtual_machine.spec.disk import Iotune
 from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
 from cell_reconciler.model.live import Domain
-from cell_reconciler.model.storage import PoolTarget
 
 _RELEASE = 20.0  # s that a guest has to let a device go; libvirt itself waits 5 s and says nothing then
 _POLL = 0.25  # s
@@ -131,11 +132,11 @@ class ChangeMedia(LiveAction, frozen=True):
 
     def holds(self, domain: Domain) -> bool:
         element = _element(domain.active, self.target)
-        return element is not None and devices.Media().read(element) == self.media
+        return element is not None and places.Media().read(element) == self.media
 
     def do(self, doors: Any) -> None:
         element = self.device(doors, self.target)
-        devices.write_media(element, self.media)
+        places.write_media(element, self.media)
         try:
             doors.libvirt.update_device(self.name, xml.text(element))
         except StepFailed as error:
@@ -168,11 +169,11 @@ def limits(iotune: Any) -> dict[str, int]:
 class Plug(LiveAction, frozen=True):
     """Plug a device of the definition into the running instance.
 
-    ``disk``: pool and image. One that somebody else has open is not plugged in: it may be the disk of another VM.
+    ``disk``: one that somebody else has open is not plugged in: it may be the disk of another VM.
     """
 
     device_name: str
-    disk: tuple[tuple[PoolTarget, str], ...] = ()
+    disk: tuple[Use, ...] = ()
 
     def holds(self, domain: Domain) -> bool:
         return _element(domain.active, alias=self.device_name) is not None
@@ -182,13 +183,7 @@ class Plug(LiveAction, frozen=True):
         element = None if domain is None else _element(domain.inactive, alias=self.device_name)
         if domain is None or element is None:
             raise Transient(f"the definition of domain {self.name} has no device {self.device_name}", "plan again")
-        for target, image in self.disk:
-            users = doors.pool(target).users(image)
-            if users:
-                raise Transient(
-                    f"{target.place}/{image} is not plugged into VM {self.name}: it is open at {', '.join(users)}",
-                    "stop that user first. If that client died, its watch ends after 30 s",
-                )
+        alone(doors, f"{self.device_name} is not plugged into VM {self.name}", self.disk)
         guard_actions.plug(doors, domain, self.device_name)
         self._controller(doors, domain, element)
         doors.libvirt.attach_device(self.name, xml.text(element))

@@ -15,6 +15,8 @@ import msgspec
 
 from cell_reconciler.kinds.virtual_machine import devices, host_devices, metadata, resolve, tree, xml
 from cell_reconciler.kinds.virtual_machine import running as instance
+from cell_reconciler.kinds.virtual_machine import sources as disk_sources
+from cell_reconciler.kinds.virtual_machine.codec import source as places
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
 from cell_reconciler.kinds.virtual_machine.codec.memory import Memory
@@ -82,7 +84,7 @@ def parse(root: Any) -> Parsed:
             if devices.alias(element) is not None:
                 handles[codec.handle(element)] = name
             if isinstance(codec, devices.Disks):
-                sources[name] = devices.disk_source(element)
+                sources[name] = places.read(element)
     return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root), _load(root))
 
 
@@ -104,7 +106,7 @@ class Known(NamedTuple):
     """What turns raw facts into a document's words."""
 
     want: VirtualMachineSpec | None  # effective; None: no document
-    sources: Mapping[str, DiskSource] = {}  # of the volumes that the document names
+    sources: Mapping[str, DiskSource] = {}  # of the disks that the document names
     pools: Mapping[str, PoolTarget] = {}
     chosen: Mapping[str, str] = {}  # by name of the device: the PCI function that it gets, where it does not say itself
     cpus: HostCpus = HostCpus()
@@ -146,7 +148,7 @@ def _same_handle(device: Any, want: Any, raw: Parsed, known: Known) -> bool:  # 
 
 
 def _same_source(device: Any, want: Any, raw: Parsed, known: Known) -> bool:
-    return isinstance(want, Disk) and bool(known.sources.get(want.volume) == raw.sources[device.name])
+    return isinstance(want, Disk) and bool(known.sources.get(want.name) == raw.sources[device.name])
 
 
 def _same_function(device: Any, want: Any, raw: Parsed, known: Known) -> bool:  # noqa: ARG001 - one signature for all
@@ -191,7 +193,16 @@ def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
         machine=machine,
         cpu=_cpu(spec, want),
     )
-    return spec if want is None else _elsewhere(spec, want)
+    return spec if want is None else _elsewhere(_ports(spec, want, raw.note), want)
+
+
+def _ports(spec: VirtualMachineSpec, want: VirtualMachineSpec, note: metadata.Note) -> VirtualMachineSpec:
+    """In a domain that others made, more ports than wanted are no difference: libvirt itself adds some with devices."""
+    more = spec.hotplug_ports and want.hotplug_ports and spec.hotplug_ports > want.hotplug_ports
+    foreign = note.mark is None or note.mark.adopted
+    if note.ports is None and foreign and more:
+        return msgspec.structs.replace(spec, hotplug_ports=want.hotplug_ports)
+    return spec
 
 
 def _cpu(spec: VirtualMachineSpec, want: VirtualMachineSpec | None) -> Cpu:
@@ -220,18 +231,25 @@ def _ordered(items: Iterator[Any], wanted: Mapping[str, Any]) -> tuple[Any, ...]
 
 
 def _disk(disk: Disk, name: str, raw: Parsed, known: Known, wanted: Mapping[str, Disk]) -> Disk:
+    """With the place in the word that the document has for it; of its other word it says nothing."""
     source, want = raw.sources[disk.name], wanted.get(name)
-    if want and known.sources.get(want.volume) == source:
-        return msgspec.structs.replace(disk, name=name, volume=want.volume)
-    volume = resolve.volume_of(source, known.pools) or disk.volume
-    if want and volume.split("/")[-1] == want.volume.split("/")[-1]:
+    if want and known.sources.get(name) == source:
+        return msgspec.structs.replace(disk, name=name, volume=want.volume, source=want.source)
+    volume: Any = disk_sources.volume_of(source, known.pools)
+    if want and want.source:
+        return msgspec.structs.replace(disk, name=name, volume=None if disk.source else disk.volume)
+    if not want:
+        said = disk.source if volume is None else None
+        return msgspec.structs.replace(disk, name=name, volume=volume or (None if said else disk.volume), source=said)
+    volume = volume or disk.volume or ""
+    if volume.split("/")[-1] == (want.volume or "").split("/")[-1]:
         volume = connection(source)  # the right image by another way: other monitors, user or secret
-    return msgspec.structs.replace(disk, name=name, volume=volume)
+    return msgspec.structs.replace(disk, name=name, volume=volume, source=None)
 
 
 def connection(source: DiskSource) -> str:
     """A source with everything that it is reached by."""
-    parts = (devices.place(source), ",".join(source.monitors), source.user, source.secret_uuid)
+    parts = (source.text, ",".join(source.hosts), source.user, source.secret_uuid, source.secret_usage)
     return " ".join(part for part in parts if part)
 
 
@@ -300,7 +318,7 @@ def used(domain: Domain, known: Known) -> frozenset[Key]:
             continue
         raw = parsed(text)
         keys.update(Key("Bridge", str(nic.bridge)) for nic in raw.spec.interfaces if on_bridge(nic))
-        volumes = (resolve.volume_of(source, known.pools) for source in raw.sources.values())
+        volumes = (disk_sources.volume_of(source, known.pools) for source in raw.sources.values())
         keys.update(Key("Volume", volume.split("/")[-1]) for volume in volumes if volume)
     return frozenset(keys)
 

@@ -31,13 +31,15 @@ _LAID_OUT = tuple(
 def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Collection[str], mark: Mark) -> None:
     """Write the fields at the paths ``changed``, and our mark."""
     claimed = [name for codec in devices.LISTS for name in codec.claim(root, context.names)]
+    before, had = metadata.read(root), ports.spare(root)
     tree.write(root, spec, context, changed)
     settle(root)
-    before = metadata.read(root)
     if "spec.hotplugPorts" in changed:
         before = before._replace(ports=ports.noted(spec.hotplug_ports))
     elif before.ports is not None:
         ports.HotplugPorts().write(root, before.ports, spec, context)  # a device more needs a port more
+    elif ports.spare(root) < had:
+        ports.HotplugPorts().write(root, had, spec, context)
     before = outfit(root, spec, context, changed, before)
     note(root, spec, before._replace(mark=mark, named=(*before.named, *claimed)))
 

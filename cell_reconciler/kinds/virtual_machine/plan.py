@@ -12,18 +12,19 @@ from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.virtual_machine import (
     actions,
     choice,
-    devices,
     differ,
     guest_os,
     live,
     observe,
     passwords,
     plan_devices,
+    plan_disks,
     plan_power,
     plan_tuning,
     power,
     resolve,
     seed,
+    sources,
     taps,
     update,
 )
@@ -35,6 +36,8 @@ from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import DiskSource
+
+_GROWING = frozenset({"spec.cpu.sockets", "spec.memory.guest"})  # what a running VM gets more of needs room
 
 
 def plan(want: Document | None, have: Observed | None, world: World) -> Change:
@@ -58,13 +61,14 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 
 def _create(doc: Document, world: World) -> Change:
     want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
-    name, sources = doc.key.name, resolve.sources(want, world)
+    name, places = doc.key.name, sources.wanted(want, world)
     starts = power.starts_when_created(want.run_strategy)
     refused = (
-        *_unknown_volumes(want, sources),
+        *plan_disks.unknown(want, places),
         *_unknown_filters(want, world),
         *plan_tuning.refusals(want, world),
-        *_conflicts(name, want, sources, world),
+        *_conflicts(name, want, world),
+        *plan_disks.of_the_host(want, world),
         *plan_devices.refusals(name, want, world, starts=starts),
         *plan_power.beyond(want, world),
         *(plan_power.stuck(doc, want, world) if starts else ()),
@@ -76,7 +80,7 @@ def _create(doc: Document, world: World) -> Change:
     define = actions.Define(
         name=name,
         spec=want,
-        sources=sources,
+        sources=places,
         mark=mark_of(doc, resolve.digest(doc.spec)),
         domain_type=world.domain_type,
         start_due=want.run_strategy in power.RUNS_ONCE,
@@ -161,7 +165,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     settled = settled and not seed.untidy(doc, found.want, world.live) and not any(passwords.refusal(doc, world.live))
     if have.mark and have.mark.flags == mark.flags and settled and not (alone and _held(doc, have)):
         return Change(key=key, verb=Verb.NONE, notes=_unknown(doc, world))
-    want, sources = found.want, resolve.sources(found.want, world)
+    want, places = found.want, sources.wanted(found.want, world)
     restarts = bool(found.boot)  # what differs in the definition alone is right in the instance that runs
     allowed = restarts and update.due(want, world.live.at)
     wakes = act == power.Power.START and not actions.active(domain)
@@ -171,19 +175,21 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     fields += tuple(field for port in ports for field in port.fields)
     refused = (
         *_immutable(found.immutable),
-        *(_unknown_volumes(want, sources) if found.define else ()),
+        *(plan_disks.unknown(want, places) if found.define else ()),
+        *plan_disks.foreign(doc, domain, found, world),
         *(_unknown_filters(want, world) if _filters(found) else ()),
         *plan_tuning.changed(found, world),
-        *(_conflicts(key.name, want, sources, world) if _identities(found) else ()),
+        *(_conflicts(key.name, want, world) if _identities(found) else ()),
+        *(plan_disks.of_the_host(want, world) if _identities(found) or act == power.Power.START or allowed else ()),
         *plan_devices.changed(found, domain, world, starts=allowed or act == power.Power.START),
         *(plan_power.beyond(want, world) if found.define or found.boot else ()),
-        *(plan_power.crowded(doc, world) if {"spec.cpu.sockets", "spec.memory.guest"} & found.live.keys() else ()),
+        *(plan_power.crowded(doc, world) if _GROWING & found.live.keys() else ()),
     )
     steps: list[Step] = []
     if not refused:
         chosen = dict(choice.chosen(key.name, world))
         steps += seed.making(doc, want, world.live, found.define)
-        steps += _defining(key, found, sources, chosen, mark, have, remark=bool(ports))
+        steps += _defining(key, found, places, chosen, mark, have, remark=bool(ports))
         steps += [passwords.keeping(doc, mark)] if passwords.PATH in found.define else []
         steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
@@ -254,7 +260,7 @@ def _held(doc: Document, have: Observed) -> bool:
 
 def _identities(found: differ.Differences) -> bool:
     """Did something change that must be unique on the host?"""
-    return any(word in path for path in found.define for word in (".mac", ".volume", "disks[", "interfaces["))
+    return any(word in path for path in found.define for word in (".mac", "disks[", "interfaces["))
 
 
 def _fields(found: differ.Differences, domain: Domain, act: power.Power, *, pending: bool) -> tuple[FieldChange, ...]:
@@ -270,7 +276,7 @@ def _fields(found: differ.Differences, domain: Domain, act: power.Power, *, pend
 def _defining(
     key: Key,
     found: differ.Differences,
-    sources: dict[str, DiskSource],
+    places: dict[str, DiskSource],
     chosen: dict[str, str],
     mark: Mark,
     have: Observed,
@@ -283,7 +289,7 @@ def _defining(
         redefine = actions.Redefine(
             name=key.name,
             spec=found.want,
-            sources=sources,
+            sources=places,
             chosen=chosen,
             mark=mark,
             paths=paths,
@@ -329,13 +335,6 @@ def _immutable(changes: tuple[FieldChange, ...]) -> tuple[Refusal, ...]:
     )
 
 
-def _unknown_volumes(want: VirtualMachineSpec, sources: dict[str, DiskSource]) -> Iterable[Refusal]:
-    for disk in want.disks:
-        if disk.volume not in sources:
-            message = f"disk {disk.name}: it cannot be told where volume {disk.volume} is"
-            yield Refusal(reason="UnknownVolume", message=message, advice="declare the Volume and its StoragePool")
-
-
 def _filters(found: differ.Differences) -> bool:
     """Does an interface get another filter, or come with one?"""
     return any(path.startswith("spec.interfaces[") and path.endswith((".filter", "]")) for path in found.define)
@@ -352,19 +351,17 @@ def _unknown_filters(want: VirtualMachineSpec, world: World) -> Iterable[Refusal
             yield Refusal(reason="UnknownFilter", message=message, advice=advice)
 
 
-def _conflicts(name: str, want: VirtualMachineSpec, sources: dict[str, DiskSource], world: World) -> Iterable[Refusal]:
+def _conflicts(name: str, want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
     """Identities that another domain or a link of the host has already: libvirt itself accepts all but the UUID."""
-    macs = {nic.mac for nic in want.interfaces}
+    macs, disks = {nic.mac for nic in want.interfaces}, plan_disks.Mine(want, world)
     for link in world.live.links.values():  # a tap has an address of its own, which begins with fe
         if link.mac in macs:
             message = f"link {link.name} of the host has the MAC {link.mac} already"
             yield Refusal(reason="Conflict", message=message, advice="give the interface of the VM another MAC")
-    places = {devices.place(source): volume for volume, source in sources.items()}
     for other, raw in observe.others(world.live, name):
         taken = [f"the UUID {want.uuid}"] if raw.spec.uuid == want.uuid else []
         taken += [f"the MAC {nic.mac}" for nic in raw.spec.interfaces if nic.mac in macs]
-        found = (devices.place(source) for source in raw.sources.values())
-        taken += [f"the volume {places[place]}" for place in found if place in places]
+        taken += disks.taken(raw)
         if taken:
             message = f"domain {other} has {', '.join(taken)} already"
             yield Refusal(reason="Conflict", message=message, advice=f"change one of them, or remove domain {other}")

@@ -15,7 +15,7 @@ from cell_reconciler.kinds.virtual_machine import (
     fitness,
     live_actions,
     power,
-    resolve,
+    sources,
     start_order,
 )
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
@@ -42,7 +42,7 @@ def steps(doc: Document, want: VirtualMachineSpec, act: power.Power, world: Worl
 def start(doc: Document, want: VirtualMachineSpec, world: World, *, restart: bool = False) -> Step:
     """In its order, and if there is room."""
     key = doc.key
-    action = actions.Start(key.name, resolve.places(want, world), admission.of(world))
+    action = actions.Start(key.name, sources.uses(want, world), admission.of(world))
     return Step(
         key=key,
         op="vm.start",

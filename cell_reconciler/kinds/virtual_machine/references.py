@@ -29,6 +29,8 @@ def references(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Ref
         target = base if derivable and base in documents else bridge
         yield Reference(target, f"/spec/interfaces/{index}/bridge", basis=base if derivable else None)
     for index, disk in enumerate(spec.disks):
+        if disk.volume is UNSET:
+            continue
         pool, slash, _ = disk.volume.partition("/")
         declared = not slash or Key("Volume", disk.volume) in documents
         yield Reference(

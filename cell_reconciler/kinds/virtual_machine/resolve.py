@@ -1,4 +1,4 @@
-"""What a document means on this host: defaults that depend on names, and where its volumes are. Pure."""
+"""What a document means: defaults that depend on names. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
+from msgspec import inspect as mi
 
-from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.virtual_machine import baseline, guest_os
 from cell_reconciler.kinds.virtual_machine.codec import ports
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
@@ -27,7 +27,6 @@ from cell_reconciler.model.document import Document, spec_digest
 from cell_reconciler.model.fields import UNSET, Effect, UnsetType, fields_of
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.quantities import Mac
-from cell_reconciler.model.storage import DiskSource, PoolTarget, disk_source
 
 # Ours, drawn once: a VM has the same UUID on whichever host it is declared.
 _DOMAINS = UUID("c3ab8f2e-51c0-5d0e-8b7a-61d2c0dece11")
@@ -121,8 +120,8 @@ def tray(machine: Machine) -> CdromBus:
 
 
 def _interface(vm: str, nic: Interface) -> Interface:
-    if nic.queues == 1:  # as it is without saying so, and libvirt does not say it
-        nic = msgspec.structs.replace(nic, queues=UNSET)
+    if nic.queues == 1:
+        nic = msgspec.structs.replace(nic, queues=UNSET)  # libvirt does not write it down: there is one always
     return msgspec.structs.replace(nic, mac=default_mac(vm, nic.name)) if nic.mac is UNSET else nic
 
 
@@ -130,16 +129,30 @@ def _settled(value: Any) -> Any:
     """UNSET → None, all the way down: what a VM's document leaves out is not there, and that is ours."""
     if isinstance(value, msgspec.Struct):
         changes = {}
-        for name in value.__struct_fields__:
+        for name in _unsettled(value.__class__):
             old = getattr(value, name)
-            new = _settled(old)
+            new = None if old is UNSET else _settled(old)
             if new is not old:
                 changes[name] = new
         return msgspec.structs.replace(value, **changes) if changes else value
     if isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
         items = tuple(_settled(item) for item in value)
         return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
-    return None if value is UNSET else value
+    return value
+
+
+@cache
+def _unsettled(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields that may be UNSET, or have something inside that may be."""
+    return tuple(
+        field.name
+        for field in fields_of(struct)
+        if (field.default is UNSET and not field.required) or _struct_of(field.type)
+    )
+
+
+def _struct_of(kind: Any) -> bool:
+    return isinstance(kind.item_type if isinstance(kind, mi.VarTupleType) else kind, mi.StructType)
 
 
 def digest(spec: VirtualMachineSpec) -> str:
@@ -161,40 +174,3 @@ def policies() -> dict[str, Any]:
 def same(want: VirtualMachineSpec, have: VirtualMachineSpec) -> bool:
     """Is there no difference that a comparison could find? Much cheaper than comparing field by field."""
     return bool(want == msgspec.structs.replace(have, **{name: getattr(want, name) for name in policies()}))
-
-
-def place(volume: str, world: World) -> tuple[PoolTarget, str] | None:
-    """Pool and image of a volume: a Volume document's, or ``POOL/NAME`` in a declared pool; None when it is unknown."""
-    doc = world.declared("Volume", volume)
-    pool, _, name = (doc.spec.pool, "", volume) if doc else volume.partition("/")
-    target = world.pools.get(pool)
-    return (target, name) if target and name else None
-
-
-def places(spec: VirtualMachineSpec, world: World) -> tuple[tuple[PoolTarget, str], ...]:
-    """Pool and image of all volumes of a VM that can be told."""
-    return tuple(found for disk in spec.disks if (found := place(disk.volume, world)) is not None)
-
-
-def volume_source(volume: str, world: World) -> DiskSource | None:
-    """How a domain opens a volume; None when it cannot be told where it is."""
-    found = place(volume, world)
-    return disk_source(*found) if found else None
-
-
-def sources(spec: VirtualMachineSpec, world: World) -> dict[str, DiskSource]:
-    """The sources of all volumes of a VM that can be told."""
-    found = {disk.volume: volume_source(disk.volume, world) for disk in spec.disks}
-    return {volume: source for volume, source in found.items() if source is not None}
-
-
-def volume_of(source: DiskSource, pools: Mapping[str, PoolTarget]) -> str | None:
-    """``POOL/NAME`` of a disk's source, whatever the connection; None for a place in no declared pool."""
-    for name, target in pools.items():
-        if target.backend != source.backend:
-            continue
-        place, suffix = (source.image, "") if source.image else (source.path, ".raw")
-        image = place.removeprefix(f"{target.place.rstrip('/')}/").removesuffix(suffix)
-        if image and "/" not in image and place.endswith(f"/{image}{suffix}") and place.startswith(target.place):
-            return f"{name}/{image}"
-    return None

@@ -21,16 +21,20 @@ from cell_reconciler.kinds.virtual_machine import (
     rules_host_devices,
     rules_running,
     rules_seed,
+    rules_sources,
     rules_tuning,
+    sources,
 )
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import CpuMode, GraphicsType, VirtualMachineSpec
+from cell_reconciler.kinds.world import pool_targets
 from cell_reconciler.model import vlans
 from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.quantities import Mac
+from cell_reconciler.model.storage import PoolTarget
 
 KIND = "VirtualMachine"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}\Z")  # libvirt refuses '/', QEMU files want it short
@@ -55,6 +59,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     yield from rules_devices.check(spec, documents)
     yield from rules_tuning.check(spec)
     yield from rules_seed.check(spec)
+    yield from rules_sources.check(spec, documents)
     yield from rules_host_devices.check(spec)
     yield from rules_guest.check(doc, documents)
     yield from _bridges(spec, documents)
@@ -188,16 +193,22 @@ def _console(spec: VirtualMachineSpec) -> Iterator[Problem]:
 
 
 _NAMED = 3  # in a message
-_Owners = Mapping[str, Mapping[Key, None]]  # claim → who makes it, in the order of the documents
+_Owners = Mapping[str, Mapping[Key, bool]]  # claim → who makes it and may share it, in the order of the documents
 
 
 class _Claim(NamedTuple):
     what: str
     rule: str
     pointer: str
+    same: str = ""  # by what it is recognised, if not by its name
+    shared: bool = False  # it may be had by others who share it
+
+    @property
+    def key(self) -> str:
+        return self.same or self.what
 
 
-def _claims(doc: Document) -> Iterator[_Claim]:
+def _claims(doc: Document, documents: Mapping[Key, Document], pools: Mapping[str, PoolTarget]) -> Iterator[_Claim]:
     """What belongs to one VM only."""
     spec = resolve.effective(doc)
     yield _Claim(f"UUID {spec.uuid}", "vm-uuid-unique", "/spec/uuid")
@@ -208,20 +219,26 @@ def _claims(doc: Document) -> Iterator[_Claim]:
     if spec.graphics.port is not None:
         yield _Claim(f"VNC port {spec.graphics.port}", "vm-port-unique", "/spec/graphics/port")
     for index, disk in enumerate(spec.disks):
-        yield _Claim(f"volume {disk.volume}", "vm-volume-unique", f"/spec/disks/{index}/volume")
+        pointer, place = f"/spec/disks/{index}", sources.claimed(disk, documents, pools)
+        if disk.volume:
+            what = f"volume {disk.volume}"
+            yield _Claim(what, "vm-volume-unique", f"{pointer}/volume", place, disk.shareable)
+        elif place:
+            yield _Claim(f"disk {place}", "vm-source-unique", f"{pointer}/source", place, disk.shareable)
     for what, pointer in rules_host_devices.claims(spec):
         yield _Claim(what, "vm-host-device-unique", pointer)
 
 
 def _identities(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:
-    owners = _owners(documents)
+    index = _indexed(documents)
     seen: set[str] = set()
-    for claim in _claims(doc):
-        users = _others(doc.key, owners.get(claim.what, {}))
-        if users or claim.what in seen:
+    for claim in _claims(doc, documents, index.pools):
+        holders = index.owners.get(claim.key, {})
+        users = _others(doc.key, {key: None for key, shared in holders.items() if not (shared and claim.shared)})
+        if users or claim.key in seen:
             message = f"{claim.what} is used by {users or 'this VM twice'} too"
             yield Problem(pointer=claim.pointer, rule=claim.rule, message=message)
-        seen.add(claim.what)
+        seen.add(claim.key)
 
 
 def _others(own: Key, holders: Mapping[Key, None]) -> str:
@@ -235,19 +252,21 @@ class _Index(NamedTuple):
     documents: Mapping[Key, Document]
     size: int
     owners: _Owners
+    pools: Mapping[str, PoolTarget]
 
 
 _last: list[_Index] = []  # of the documents that were checked last: each of them asks for it
 
 
-def _owners(documents: Mapping[Key, Document]) -> _Owners:
+def _indexed(documents: Mapping[Key, Document]) -> _Index:
     for index in _last:
         if index.documents is documents and index.size == len(documents):
-            return index.owners
-    owners: dict[str, dict[Key, None]] = defaultdict(dict)
+            return index
+    owners: dict[str, dict[Key, bool]] = defaultdict(dict)
+    pools = pool_targets(documents)
     for key, doc in documents.items():
         if key.kind == KIND:
-            for what in {claim.what for claim in _claims(doc)}:
-                owners[what][key] = None
-    _last[:] = [_Index(documents, len(documents), dict(owners))]
-    return owners
+            for claim in _claims(doc, documents, pools):
+                owners[claim.key][key] = claim.shared and owners[claim.key].get(key, True)
+    _last[:] = [_Index(documents, len(documents), dict(owners), pools)]
+    return _last[0]

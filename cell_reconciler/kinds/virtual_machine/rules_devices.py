@@ -13,7 +13,7 @@ from cell_reconciler.kinds.virtual_machine import rules_traffic
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VideoModel, VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.spec.board import FirmwareType, TpmModel, TpmVersion, WatchdogModel
-from cell_reconciler.kinds.virtual_machine.spec.disk import CdromBus, Disk, DiskCache, DiskIo
+from cell_reconciler.kinds.virtual_machine.spec.disk import CdromBus, Disk, DiskCache, DiskDevice, DiskIo
 from cell_reconciler.kinds.virtual_machine.spec.interface import Interface, NicModel
 from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
@@ -118,16 +118,21 @@ def _disk_advice(disk: Disk, pointer: str, documents: Mapping[Key, Document]) ->
     if disk.bus in (DiskBus.IDE, DiskBus.SATA):
         message = f"{disk.bus} has 40 % of the bare disk's speed, virtio 85 %, and cannot be plugged while the VM runs"
         yield _advice(f"{pointer}/bus", "vm-disk-slow", message, "take virtio, where the guest has its driver")
-    if disk.bus == DiskBus.SCSI:
+    if disk.bus == DiskBus.SCSI and disk.device != DiskDevice.LUN:
         message = "scsi has one more layer between guest and disk than virtio, which has 85 % of the bare disk's speed"
         yield _advice(f"{pointer}/bus", "vm-disk-scsi", message, "take virtio, unless the guest needs SCSI commands")
-    if disk.cache not in _MIGRATES and not _on_rbd(disk, documents):
-        message = f"with cache {disk.cache} libvirt refuses to migrate the VM, as the volume is a file of this host"
+    if disk.cache not in _MIGRATES and not _over_network(disk, documents):
+        what = "a block device" if disk.source and disk.source.block else "a file"
+        message = f"with cache {disk.cache} libvirt refuses to migrate the VM, as the disk is {what} of this host"
         yield _advice(f"{pointer}/cache", "vm-disk-cache", message, "take none or directsync")
 
 
-def _on_rbd(disk: Disk, documents: Mapping[Key, Document]) -> bool:
-    """libvirt takes images on rbd for shared, whatever the cache."""
+def _over_network(disk: Disk, documents: Mapping[Key, Document]) -> bool:
+    """libvirt takes what QEMU reaches by network for shared, whatever the cache."""
+    if disk.source:
+        return bool(disk.source.rbd or disk.source.iscsi)
+    if not disk.volume:
+        return False
     volume = documents.get(Key("Volume", disk.volume))
     pool = documents.get(Key("StoragePool", disk.volume.partition("/")[0] if volume is None else volume.spec.pool))
     return pool is not None and pool.spec.rbd is not UNSET

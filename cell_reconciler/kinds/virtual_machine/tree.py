@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Context(NamedTuple):
     """What writing needs besides the spec."""
 
-    sources: Mapping[str, DiskSource] = {}  # by ``volume`` as the spec writes it
+    sources: Mapping[str, DiskSource] = {}  # by name of the disk
     names: Mapping[str, str] = {}  # of devices that we did not make: handle → the spec's name
     chosen: Mapping[str, str] = {}  # by name of the device: the PCI function that it gets, where it does not say itself
     module: int = 0  # bytes of memory that the running instance gets plugged in with this change
@@ -45,8 +45,8 @@ def _nodes(struct: Any) -> tuple[_Node, ...]:
     nodes = []
     for field in fields_of(struct):
         kind = field.type.item_type if isinstance(field.type, mi.VarTupleType) else field.type
-        group = kind.cls if isinstance(kind, mi.StructType) else None
         codec = field.extra.get("xml")
+        group = kind.cls if isinstance(kind, mi.StructType) and not getattr(codec, "entire", False) else None
         if field.change != Effect.POLICY and (codec or group):
             nodes.append(_Node(field.name, field.yaml, codec, group, isinstance(codec, Items)))
     return tuple(nodes)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cell_reconciler.kinds.virtual_machine import metadata, observe, patch, resolve, xml
+from cell_reconciler.kinds.virtual_machine import metadata, observe, patch, resolve, sources, xml
 from cell_reconciler.kinds.virtual_machine.codec import add, ports
 from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.key import Key
@@ -25,7 +25,7 @@ def tree(**spec: Any) -> Any:
 
 def patched(root: Any, *changed: str, mark: Mark = MARK, **spec: Any) -> Any:
     doc = vm("web", **spec)
-    context = Context(resolve.sources(doc.spec, world(POOL, doc)))
+    context = Context(sources.wanted(doc.spec, world(POOL, doc)))
     patch.apply(root, resolve.effective(doc), context, changed, mark)
     return root
 

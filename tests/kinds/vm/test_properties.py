@@ -21,7 +21,7 @@ from tests.kinds.vm.schema import domain_schema, rendered
 POOL = pool("local", "/var/lib/libvirt/images/cell")
 _names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,8}", fullmatch=True)
 _printable = st.text(
-    st.characters(min_codepoint=32, max_codepoint=0xD7FF, exclude_categories=["Cc"]), min_size=1, max_size=30
+    st.characters(min_codepoint=32, max_codepoint=0xD7FF, exclude_characters="\x7f"), min_size=1, max_size=30
 )
 
 
@@ -64,7 +64,46 @@ _limits = st.one_of(
     st.just({"readIopsSec": 100, "writeIopsSec": 200, "writeIopsSecMax": 300}),
     _optional(readBytesSec=st.integers(1, 10**9), totalIopsSec=st.integers(1, 10**6)),
 )
+_words = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,6}", fullmatch=True)
+_secret = st.one_of(
+    st.just({"uuid": "0b6ff4f0-7d3e-4c7f-9a52-6c1f0a3d9e01"}),
+    st.fixed_dictionaries({"usage": st.from_regex(r"[!-~][ -~]{0,8}[!-~]", fullmatch=True)}),
+)
+_login = st.one_of(st.just({}), st.fixed_dictionaries({"user": _words, "secret": _secret}))
+_server = st.sampled_from(["10.0.0.1", "10.0.0.1:99", "[fd00::1]", "[fd00::1]:3301", "mon.example"])
+
+
+def _merged(*parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.tuples(*parts).map(lambda found: {key: value for part in found for key, value in part.items()})
+
+
+def sources(name: str) -> st.SearchStrategy[dict[str, Any]]:
+    """What says where a disk is: a volume, or any source; no two names lead to one place."""
+    monitors = {"pool": _words, "image": st.just(name), "monitors": st.lists(_server, min_size=1, max_size=3)}
+    rbd = _merged(st.fixed_dictionaries(monitors, optional={"namespace": _words}), _login)
+    target = {"portal": _server, "target": st.just(f"iqn.2026-11.io.cell:{name}"), "lun": st.integers(0, 255)}
+    initiator = {"initiator": st.just("iqn.2026-11.io.cell:h1")}
+    iscsi = _merged(st.fixed_dictionaries(target, optional=initiator), _login)
+    lun = st.one_of(st.just({}), st.fixed_dictionaries({}, optional={"reservations": _on, "rawIo": _on}).map(_as_lun))
+    block = st.just({"source": {"block": {"path": f"/dev/disk/by-id/wwn-{name}"}}})
+    return st.one_of(
+        st.just({"volume": f"local/{name}"}),
+        rbd.map(lambda value: {"source": {"rbd": value}}),
+        iscsi.map(lambda value: {"source": {"iscsi": value}}),
+        st.just({"source": {"file": {"path": f"/mnt/nfs & <x>/{name}.img"}}}),
+        _merged(block, lun),
+    )
+
+
+_on = st.just(True)
+
+
+def _as_lun(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"device": "lun", "bus": "scsi", **fields}
+
+
 _disk = _optional(
+    shareable=st.booleans(),
     bus=st.sampled_from(["virtio", "scsi", "sata", "ide"]),
     io=st.sampled_from(["native", "threads", "io_uring"]),
     detectZeroes=st.sampled_from(["off", "on", "unmap"]),
@@ -95,7 +134,7 @@ _nic = _optional(
 )
 _address = st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", fullmatch=True)
 _uuid = st.uuids().map(str)
-_ids = st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{4}", fullmatch=True)
+_ids = st.from_regex(r"[1-9a-f][0-9a-f]{3}:[0-9a-f]{4}", fullmatch=True)
 _host_device = st.one_of(
     st.fixed_dictionaries(
         {"pci": st.fixed_dictionaries({"address": _address}, optional={"managed": st.booleans()})},
@@ -178,7 +217,12 @@ def specs(draw: st.DrawFn) -> Document:
     """A VirtualMachine named ``any`` that passes ``check``."""
     names = draw(st.lists(_names, max_size=6, unique=True))
     cut = draw(st.integers(0, len(names)))
-    disks = [{"name": n, "volume": f"local/{n}", **draw(_disk)} for n in names[:cut]]
+    disks = [{"name": n, **draw(_disk), **draw(sources(n))} for n in names[:cut]]
+    for disk in disks:
+        if disk.get("device") == "lun":  # the guest talks to it past QEMU
+            disk |= {"cache": "none"}
+            for field in ("detectZeroes", "iotune", "serial", "ioThread"):
+                disk.pop(field, None)
     bridged = _nic.flatmap(lambda nic: st.sampled_from(["br-VM", "br0"]).map(lambda bridge: {"bridge": bridge, **nic}))
     nics = [{"name": n, **draw(st.one_of(bridged, bridged, _function))} for n in names[cut:]]
     handed = [{"name": f"host-{i}", **draw(_host_device)} for i in range(draw(st.integers(0, 2)))]

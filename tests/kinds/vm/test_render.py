@@ -8,7 +8,7 @@ import pytest
 from lxml import etree
 
 from cell_reconciler.kinds.compare import compare
-from cell_reconciler.kinds.virtual_machine import observe, resolve
+from cell_reconciler.kinds.virtual_machine import observe, resolve, sources
 from cell_reconciler.kinds.world import build
 from cell_reconciler.model.live import Live
 from tests.kinds.vm.make import VM, documents
@@ -32,5 +32,5 @@ def test_renders_as_the_golden_file_says(case: str, golden_update: bool) -> None
     assert got == want.read_text(), "look at it, then: pytest --golden-update"
     domain_schema().assertValid(root)
     # What we write is what we read.
-    words = observe.Known(resolve.effective(doc), resolve.sources(doc.spec, world), world.pools)
+    words = observe.Known(resolve.effective(doc), sources.wanted(doc.spec, world), world.pools)
     assert compare(words.want, observe.in_words_of(observe.parse(etree.fromstring(got)), words)) == ()

@@ -69,6 +69,8 @@ def said(value: T | UnsetType | None) -> T | None:
 class Codec:
     """Base of all codecs."""
 
+    entire = False  # of a field that is a struct: its codec is about all of it, and the fields inside have none
+
     def read(self, scope: Element) -> Any:
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cell_reconciler.kinds.virtual_machine.codec import Codec, absent, add, child, drop, remove
+from cell_reconciler.kinds.virtual_machine.codec import Codec, absent, add, child, drop, remove, unset
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -92,6 +92,9 @@ class GraphicsPort(Codec):
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
         vnc = scope.find("devices/graphics[@type='vnc']")
         if vnc is not None:
+            if vnc.get("socket"):  # instead of a port
+                unset(vnc, "socket")
+                drop(vnc, "listen[@type='socket']")
             vnc.set("port", "-1" if absent(value) else str(value))
             vnc.set("autoport", "yes" if absent(value) else "no")
 

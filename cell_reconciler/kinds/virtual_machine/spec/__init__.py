@@ -33,7 +33,7 @@ from cell_reconciler.kinds.virtual_machine.spec.vsock import Vsock
 from cell_reconciler.model.fields import UNSET, Effect, UnsetType, doc
 from cell_reconciler.model.quantities import Duration
 
-_TEXT = r"^[^\x00-\x08\x0b-\x1f\ufffe\uffff]+$"
+_TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]+$"
 
 
 class RunStrategy(StrEnum):

@@ -11,8 +11,8 @@ from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.quantities import Bytes
 
 # Text that XML can carry, and no pattern that takes longer than one pass over it.
-PATH = r"^/[^\x00-\x1f\ufffe\uffff]*$"
-LINE = r"^[^\x00-\x1f\ufffe\uffff]+$"
+PATH = r"^/[^\x00-\x1f\x7f\ufffe\uffff]*$"
+LINE = r"^[^\x00-\x1f\x7f\ufffe\uffff]+$"
 
 
 class Hugepages(Spec, frozen=True, kw_only=True):

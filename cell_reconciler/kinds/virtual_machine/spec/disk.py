@@ -6,8 +6,10 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from cell_reconciler.kinds.virtual_machine import codec, devices
+from cell_reconciler.kinds.virtual_machine.codec import source as sources
 from cell_reconciler.kinds.virtual_machine.spec.board import PATH
 from cell_reconciler.kinds.virtual_machine.spec.device import BootOrder, device_name
+from cell_reconciler.kinds.virtual_machine.spec.source import Source, said
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 
 # Volume or POOL/NAME: each a name, so that neither leaves the place where its pool is.
@@ -48,6 +50,13 @@ class DetectZeroes(StrEnum):
     OFF = "off"
     ON = "on"  # written more cheaply, where the storage is able to
     UNMAP = "unmap"  # given back like discarded blocks
+
+
+class DiskDevice(StrEnum):
+    """What the guest gets."""
+
+    DISK = "disk"  # one that QEMU makes of the data
+    LUN = "lun"  # the host's own LUN: SCSI commands of the guest reach it
 
 
 class CdromBus(StrEnum):
@@ -92,19 +101,58 @@ class Iotune(Spec, frozen=True, kw_only=True):
 
 
 class Disk(Spec, frozen=True, kw_only=True):
-    """A disk on a volume. Always RAW."""
+    """A disk. Always RAW. Exactly one of `volume` and `source`."""
 
     name: Annotated[str, device_name("disk")]
-    volume: Annotated[
-        str,
+    volume: (
+        Annotated[
+            str,
+            doc(
+                "Name of a Volume, or `POOL/NAME` for one that no document declares.",
+                Effect.RESTART,
+                pattern=VOLUME,
+                examples=["web-01-root"],
+                xml=sources.Volume(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    source: (
+        Annotated[
+            Source,
+            doc(
+                "Where the data are, when they are in no declared StoragePool.",
+                Effect.RESTART,
+                whole=True,
+                xml=sources.Source(said),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    device: Annotated[
+        DiskDevice,
         doc(
-            "Name of a Volume, or `POOL/NAME` for one that no document declares.",
+            "`lun`: the guest's SCSI commands reach the LUN itself. Needs bus scsi, and a source `block` or `iscsi`.",
             Effect.RESTART,
-            pattern=VOLUME,
-            examples=["web-01-root"],
-            xml=devices.Source(),
+            xml=sources.DiskDevice(),
         ),
-    ]
+    ] = DiskDevice.DISK
+    reservations: Annotated[
+        bool,
+        doc(
+            "The guest of a `lun` may make SCSI reservations (qemu-pr-helper). Needs a source `block`.",
+            Effect.RESTART,
+            xml=sources.Reservations(),
+        ),
+    ] = False
+    raw_io: Annotated[
+        bool,
+        doc(
+            "QEMU gets CAP_SYS_RAWIO, for commands to a `lun` that the kernel keeps from others.",
+            Effect.RESTART,
+            xml=sources.RawIo(),
+        ),
+    ] = False
     bus: Annotated[DiskBus, doc("How the guest sees the disk.", Effect.RESTART, xml=devices.Bus())] = DiskBus.VIRTIO
     cache: Annotated[
         DiskCache,
@@ -176,6 +224,15 @@ class Disk(Spec, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     read_only: Annotated[bool, doc("The guest cannot write.", Effect.RESTART, xml=codec.Flag("readonly"))] = False
+    shareable: Annotated[
+        bool,
+        doc(
+            "Several VMs have it at the same time, on one or more hosts: each says so, and their guests know of each "
+            "other (a cluster's file system, reservations).",
+            Effect.RESTART,
+            xml=codec.Flag("shareable"),
+        ),
+    ] = False
 
 
 class Cdrom(Spec, frozen=True, kw_only=True):
@@ -201,7 +258,7 @@ class Cdrom(Spec, frozen=True, kw_only=True):
                 Effect.LIVE,
                 pattern=PATH,
                 examples=["/var/lib/libvirt/images/iso/debian.iso"],
-                xml=devices.Media(),
+                xml=sources.Media(),
             ),
         ]
         | UnsetType
