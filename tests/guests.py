@@ -14,7 +14,8 @@ from cell_reconciler.kinds.virtual_machine import xml
 from cell_reconciler.lab import Lab
 from cell_reconciler.model.live import Domain
 
-MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "sd_mod", "button", "evdev")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "virtio_balloon", "sd_mod", "button", "evdev")
+MODULES += ("ahci", "sr_mod", "isofs")  # for a CD-ROM drive on bus sata
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -26,6 +27,9 @@ word=$(sed -n 's/.*write=\\([a-z]*\\).*/\\1/p' /proc/cmdline) # on each disk, sh
 [ -z "$word" ] || for disk in /dev/[vs]d[a-z]; do echo "$word" | dd of="$disk" conv=notrunc,fsync; done
 while :; do
     for cpu in /sys/devices/system/cpu/cpu*/online; do [ "$(cat "$cpu")" = 1 ] || echo 1 >"$cpu"; done
+    for block in /sys/devices/system/memory/memory*/state; do
+        [ "$(cat "$block")" = online ] || echo online >"$block"
+    done
     disks=""
     for size in /sys/block/[vs]d*/size; do
         [ -f "$size" ] && name=${size%/size} && disks="$disks,\\"${name##*/}\\":$(cat "$size")"
@@ -36,8 +40,15 @@ while :; do
         ip link set "${nic##*/}" up
         nics="$nics,\\"$(cat "$nic/address")\\":$(cat "$nic/carrier")"
     done
+    if [ -b /dev/sr0 ] && medium=$(dd if=/dev/sr0 bs=2k skip=16 count=1 2>/dev/null | md5sum) && \
+        [ "$medium" != "$read" ] && mount -t iso9660 -o ro /dev/sr0 /mnt; then
+        # Not mounted for longer than need be: that locks the tray.
+        read=$medium seed=",\\"seed\\":\\"$(cd /mnt && tar cz * | base64 -w 0)\\""
+        umount /mnt
+    fi
     cpus=$(grep -c ^processor /proc/cpuinfo)
-    echo "{\\"cpus\\":$cpus,\\"disks\\":{${disks#,}},\\"nics\\":{${nics#,}}}"
+    memory=$(sed -n 's/^MemTotal: *\\([0-9]*\\) kB$/\\1/p' /proc/meminfo)
+    echo "{\\"cpus\\":$cpus,\\"memory\\":$memory,\\"disks\\":{${disks#,}},\\"nics\\":{${nics#,}}$seed}"
     sleep 1
 done
 """
@@ -48,7 +59,7 @@ def files(directory: Path) -> dict[str, str]:
     kernels = (path.name.removeprefix("vmlinuz-") for path in Path("/boot").glob("vmlinuz-*"))
     release = max(name for name in kernels if Path("/lib/modules", name).exists())
     root = directory / "root"
-    for folder in ("bin", "proc", "sys", "dev", "modules", "etc/acpi/PWRF"):
+    for folder in ("bin", "proc", "sys", "dev", "modules", "mnt", "etc/acpi/PWRF"):
         (root / folder).mkdir(parents=True)
     shutil.copy("/bin/busybox", root / "bin/busybox")
     order: list[str] = []

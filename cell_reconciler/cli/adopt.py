@@ -101,10 +101,10 @@ def _plan(engine: Engine, loaded: Loaded, keys: Collection[Key]) -> tuple[Plan, 
             already.append(change.key)
         else:
             changes.append(_only_marks(change, have))
-    steps, edges = order(changes, {}, {})
+    steps, edges, soft = order(changes, {}, {})
     unknown = {key: reason for key, reason in whole.unknown.items() if key in keys}
     return msgspec.structs.replace(
-        whole, changes=tuple(changes), steps=steps, edges=edges, unknown=unknown, foreign=()
+        whole, changes=tuple(changes), steps=steps, edges=edges, soft=soft, unknown=unknown, foreign=()
     ), already
 
 

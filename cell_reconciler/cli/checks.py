@@ -32,6 +32,7 @@ MODULES = {
     "pyroute2": ("pyroute2", "bridges, bonds, VLANs", "pip install 'cell-reconciler[host]'"),
     "watchdog": ("watchdog", "file events of run", "pip install 'cell-reconciler[host]'"),
     "structlog": ("structlog", "log of run", "pip install 'cell-reconciler[host]'"),
+    "pycdlib": ("pycdlib", "images for cloud-init", "pip install 'cell-reconciler[host]'"),
     "rbd": ("", "Ceph pools", "apt install python3-rbd python3-rados"),
     "nftables": ("", "internal bridges (cloud0)", "apt install python3-nftables"),
 }

@@ -16,6 +16,7 @@ from cell_reconciler.drivers import Doors, inhibitor
 from cell_reconciler.errors import CellError
 from cell_reconciler.kinds.world import domain_type, needs_filters, pool_targets
 from cell_reconciler.model.document import Loaded
+from cell_reconciler.model.node import MOST_CPUS, MOST_MEMORY
 
 # module → what needs it, and what is there besides /sys/module when it is built in
 _KERNEL = {
@@ -53,6 +54,7 @@ def libvirt(doors: Doors, args: argparse.Namespace, loaded: Loaded) -> Iterator[
     yield Check(
         name="libvirt", result="ok", message=f"{args.connect}: {versions}, {len(found.get('domains', {}))} domains"
     )
+    yield from _size(doors)
     wanted = domain_type(loaded.documents, host_name(args))
     offered = facts.get("domainTypes", [])
     if wanted not in offered:
@@ -62,6 +64,23 @@ def libvirt(doors: Doors, args: argparse.Namespace, loaded: Loaded) -> Iterator[
         yield Check(name="domain type", result="fail", message=f"kvm, but {trouble}", advice=_kvm_advice("kvm"))
     else:
         yield Check(name="domain type", result="ok", message=wanted)
+
+
+def _size(doors: Doors) -> Iterator[Check]:
+    """What the host is, against the limits of Cell."""
+    node = doors.libvirt.node()
+    if node is None:
+        return
+    beyond = node.threads > MOST_CPUS or node.memory > MOST_MEMORY
+    numa = f", {node.numa} NUMA nodes" if node.numa > 1 else ""
+    yield Check(
+        name="size",
+        result="warn" if beyond else "ok",
+        message=f"{node.cores} cores, {node.threads} CPUs, {node.memory / 2**30:.1f} GiB{numa}",
+        advice=f"Cell supports {MOST_CPUS} CPUs and {MOST_MEMORY // 2**40} TiB: what is beyond is not promised to VMs"
+        if beyond
+        else "",
+    )
 
 
 def _kvm_trouble() -> str:

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("cell_reconciler.cli.events", "what happened, newest last"),
     "history": ("cell_reconciler.cli.history", "what was applied when"),
     "observe": ("cell_reconciler.cli.observe", "snapshot of the host, for 'diff --live' elsewhere"),
+    "cpu-baseline": ("cell_reconciler.cli.cpu_baseline", "the CPU that all hosts of a cluster can run, as a document"),
     "export": ("cell_reconciler.cli.export", "write specs for the network as it is"),
     "adopt": ("cell_reconciler.cli.adopt", "take over what exists as it is: marks only"),
     "trash": ("cell_reconciler.cli.trash", "volumes in the trash of their pools: list, restore, purge"),

@@ -29,12 +29,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
+    import msgspec
+
     from cell_reconciler.cli.session import moment, open_engine
     from cell_reconciler.cli.snapshot import to_json
+    from cell_reconciler.model.live import Source
 
     named = getattr(args, "specs", None) or os.path.isdir(SPECS_DIR)
     with open_engine(args, paths=spec_paths(args) if named else ()) as engine:
         live = engine.observe(engine.load().documents if named else {})
+        if live.node is None and live.gap(Source.LIBVIRT) is None:  # libvirtd has just started: a snapshot is whole
+            live = msgspec.structs.replace(live, node=engine.doors.libvirt.node())
     data = to_json(live, moment())
     if args.output and args.output != "-":
         Path(args.output).write_bytes(data)

@@ -66,7 +66,8 @@ def _steps(plan: Plan, style: Style) -> None:
         print()
         print(style.paint("Steps", "bold"))
     width = len(str(len(plan.steps)))
-    for index, (step, before) in enumerate(zip(plan.steps, plan.edges, strict=True)):
+    for index, step in enumerate(plan.steps):
+        before = plan.before(index)
         after = f"  after {', '.join(str(b + 1) for b in before)}" if before else ""
         risk = f"  {style.paint(f'! {step.risk.label}', 'red')}" if step.risk else ""
         print(f"  {index + 1:>{width}}  {escape(step.text)}{risk}{style.paint(after, 'dim')}")

@@ -29,7 +29,7 @@ from cell_reconciler.drivers import Doors
 from cell_reconciler.drivers.observe import observe
 from cell_reconciler.errors import NotHealthy
 from cell_reconciler.kinds import kind, link_kinds
-from cell_reconciler.kinds.world import build, needs_devices, needs_filters, pool_targets
+from cell_reconciler.kinds.world import build, guest_targets, needs_devices, needs_filters, pool_targets
 from cell_reconciler.load import Specs
 from cell_reconciler.model.change import Outcome, Plan, Risk
 from cell_reconciler.model.condition import Condition, Truth
@@ -106,9 +106,16 @@ class Engine:
             documents = self.load().documents
         self._seen = self._token()
         optional = () if needs_filters(documents) else (Source.NFTABLES,)
-        pools = pool_targets(documents)
         left_out = () if needs_devices(documents) else (Source.DEVICES,)
-        self.live = observe(self.doors, self.options.host, pools, down=self.down, optional=optional, left_out=left_out)
+        self.live = observe(
+            self.doors,
+            self.options.host,
+            pool_targets(documents),
+            down=self.down,
+            optional=optional,
+            left_out=left_out,
+            guests=guest_targets(documents),
+        )
         return self.live
 
     def refresh(self, loaded: Loaded, keys: Collection[Key] | None, heard: Collection[str] | None = None) -> Live:
@@ -236,6 +243,7 @@ class Engine:
         after = reduce(before, loaded, plan, outcomes, health, now, executed=executed)
         self.status.put(after.values())
         self._keep(loaded, live, plan)
+        outcomes = report.noteworthy(plan, outcomes)
         self.status.add_events(report.events(before, after, outcomes, plan, now, reconcile_id))
         if outcomes:
             writes = dict(Counter(self.writes) - self._told)

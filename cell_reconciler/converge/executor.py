@@ -92,8 +92,10 @@ class _Schedule:
         self.others: list[int] = []
         self._after: dict[int, list[int]] = defaultdict(list)
         self._missing: dict[int, int] = {}
-        for index in among:
-            before = [b for b in plan.edges[index] if b not in self.outcomes]
+        here = set(among)
+        for index in here:
+            mere = {b for b in plan.soft[index] if b in here} if plan.soft else set()
+            before = [b for b in mere.union(plan.edges[index]) if b not in self.outcomes]
             self._missing[index] = len(before)
             for other in before:
                 self._after[other].append(index)
@@ -106,7 +108,7 @@ class _Schedule:
         heapq.heappush(self.links if link else self.others, index)
 
     def blocker(self, index: int) -> Outcome | None:
-        """What a step waits for in vain."""
+        """What a step needs and did not get."""
         before = (self.outcomes[b] for b in self._edges[index])
         return next((o for o in before if o.result in (Result.FAILED, Result.BLOCKED)), None)
 

@@ -14,9 +14,10 @@ import msgspec
 
 from cell_reconciler.converge.refresh_network import refresh_network
 from cell_reconciler.drivers import Doors
+from cell_reconciler.drivers.observe import observe_guests
 from cell_reconciler.errors import Unreachable
 from cell_reconciler.kinds import kind
-from cell_reconciler.kinds.world import needs_devices, needs_filters, pool_targets
+from cell_reconciler.kinds.world import guest_targets, needs_devices, needs_filters, pool_targets
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Gap, Live, Source
@@ -40,7 +41,7 @@ def refresh(
     silent = {(gap.source, gap.scope) for gap in gaps}
     domains = {key.name for key in wanted if key.kind == "VirtualMachine"}
     if domains and (Source.LIBVIRT, "") not in silent:
-        _part(Source.LIBVIRT, parts, gaps, lambda: _domains(doors, live, domains))
+        _part(Source.LIBVIRT, parts, gaps, lambda: _domains(doors, live, documents, domains))
     linked = {key for key in wanted if Source.NETLINK in kind(key.kind).sources}
     if (linked or heard) and (Source.NETLINK, "") not in silent:
         seen = msgspec.structs.replace(live, **parts)
@@ -74,10 +75,14 @@ def _part(source: Source, parts: dict[str, Any], gaps: list[Gap], read: Any, sco
         gaps.append(Gap(source, error.reason, scope))
 
 
-def _domains(doors: Doors, live: Live, names: set[str]) -> dict[str, Any]:
-    found = doors.libvirt.observe(names)
-    kept = {name: domain for name, domain in live.domains.items() if name not in names}
-    return {**found, "domains": {**kept, **found.get("domains", {})}}
+def _domains(doors: Doors, live: Live, documents: Mapping[Key, Document], names: set[str]) -> dict[str, Any]:
+    keys = (Key("VirtualMachine", name) for name in names)
+    targets = guest_targets({key: documents[key] for key in keys if key in documents})
+    found = observe_guests(doors, targets, names)
+    for part in ("domains", "seeds", "passwords"):
+        kept = {name: fact for name, fact in getattr(live, part).items() if name not in names}
+        found[part] = {**kept, **found[part]}
+    return found
 
 
 def _pool(doors: Doors, live: Live, parts: dict[str, Any], target: Any) -> dict[str, Any]:

@@ -11,6 +11,11 @@ from cell_reconciler.model.key import Key
 from cell_reconciler.status.records import Event, HistoryEntry, ResourceStatus
 
 
+def noteworthy(plan: Plan, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Without the upkeep that was done: a thousand snapshots an hour would hide what changed. The log has them."""
+    return [o for o in outcomes if o.result == Result.FAILED or not plan.steps[o.step].upkeep]
+
+
 def events(
     before: Mapping[Key, ResourceStatus],
     after: Mapping[Key, ResourceStatus],

@@ -104,8 +104,8 @@ def _plan(pending: Pending, live: Live) -> Plan:
         if key in documents or have is not None:
             changes.append(kind(key.kind).plan(documents.get(key), have, world))
     refers = {k: [r.target for r in kind(k.kind).references(d, documents)] for k, d in documents.items()}
-    steps, edges = order(changes, refers, used)
-    return Plan(host=host, changes=tuple(changes), steps=steps, edges=edges)
+    steps, edges, soft = order(changes, refers, used)
+    return Plan(host=host, changes=tuple(changes), steps=steps, edges=edges, soft=soft)
 
 
 def _document(key: Key, was: World) -> Document | None:

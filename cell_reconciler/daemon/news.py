@@ -8,7 +8,7 @@ from cell_reconciler.model.diagnostic import Diagnostic, Severity
 from cell_reconciler.model.document import Document, Loaded, document_digest
 from cell_reconciler.model.key import Key
 
-SETTINGS = ("Host", "Reconciler")  # they change what is planned for all others
+SETTINGS = ("Host", "Reconciler", "Cluster")  # they change what is planned for all others
 
 
 class News(msgspec.Struct, frozen=True):

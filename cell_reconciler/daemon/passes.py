@@ -226,14 +226,21 @@ class Passes:
         for part in parts.moving:  # after the jobs are under way: the truth until they are through
             self._write(loaded, live, part, (), executed=False)
         self._write(loaded, live, parts.still, ())
+        self.look_again(plan, live)
         self._waiting |= {c.key for c in parts.still.changes if any(r.waiting for r in c.refused)}
+
+    def look_again(self, plan: Plan, live: Live) -> None:
+        """What falls due at a certain time (a maintenance window opens) is looked at then, not at the next resync."""
+        for change in plan.changes:
+            if change.again is not None and live.at is not None:
+                self.want(change.key, self._clock() + (change.again - live.at).total_seconds())
 
     def _put_off(self, loaded: Loaded, live: Live, plan: Plan, keys: Collection[Key]) -> None:
         """What crashes again and again is started later; it is said until when."""
         if not keys:
             return
         changes = tuple(change for change in plan.changes if change.key in keys)
-        part = msgspec.structs.replace(plan, changes=changes, steps=(), edges=(), unknown={}, foreign=())
+        part = msgspec.structs.replace(plan, changes=changes, steps=(), edges=(), soft=(), unknown={}, foreign=())
         self._write(loaded, live, part, (), executed=False)
         for key in keys:
             due = self._crashes.not_before(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -31,6 +31,7 @@ def split(plan: Plan, hold: Callable[[Key], bool]) -> Parts:
         changes=tuple(c for c in plan.changes if not c.steps and c.key not in held),
         steps=(),
         edges=(),
+        soft=(),
     )
     return Parts(still, moving, frozenset(held))
 
@@ -62,7 +63,7 @@ def _groups(plan: Plan, indexes: list[int]) -> Iterable[list[int]]:
 
     first: dict[Key, int] = {}
     for index in indexes:
-        for other in (*plan.edges[index], first.setdefault(plan.steps[index].key, index)):
+        for other in (*plan.before(index), first.setdefault(plan.steps[index].key, index)):
             if other in parent:
                 a, b = sorted((root(index), root(other)))
                 parent[b] = a
@@ -79,7 +80,12 @@ def _part(plan: Plan, changes: dict[Key, Change], indexes: list[int]) -> Plan:
         plan,
         changes=tuple(changes[key] for key in keys if key in changes),
         steps=tuple(plan.steps[index] for index in indexes),
-        edges=tuple(tuple(place[b] for b in plan.edges[index] if b in place) for index in indexes),
+        edges=_among(plan.edges, indexes, place),
+        soft=_among(plan.soft, indexes, place) if plan.soft else (),
         unknown={},
         foreign=(),
     )
+
+
+def _among(edges: Sequence[tuple[int, ...]], indexes: list[int], place: dict[int, int]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(place[b] for b in edges[index] if b in place) for index in indexes)

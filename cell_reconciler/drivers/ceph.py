@@ -306,13 +306,12 @@ class CephDoor:
             with self._ioctx(handle) as ioctx:
                 if ioctx is None:
                     raise self._missing()
-                me = f"client.{handle.get_instance_id()}"
+                me, place = f"client.{handle.get_instance_id()}", self._path(name)
                 try:
-                    ceph_snapshots.ask_owners(ioctx, name, self._path(name), me, rados, rbd, upkeep=upkeep)
+                    ceph_snapshots.ask_owners(ioctx, name, place, me, self._writes, rados, rbd, upkeep=upkeep)
                     image = rbd.Image(ioctx, name)
                 except rbd.ImageNotFound as error:
-                    missing = f"image {self._path(name)} does not exist"
-                    raise StepFailed(missing, "the next run makes it again") from error
+                    raise StepFailed(f"image {place} does not exist", "the next run makes it again") from error
                 with image:
                     work(image, ioctx, rbd)
 

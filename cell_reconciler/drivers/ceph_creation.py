@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from cell_reconciler.drivers.ceph_headers import MARK, unstring
+from cell_reconciler.drivers.ceph_headers import MARK, string, unstring
 from cell_reconciler.drivers.pool_progress import Meter
 from cell_reconciler.drivers.pool_record import Record
 from cell_reconciler.drivers.volume_import import blocks, too_large
@@ -105,12 +105,18 @@ def write_mark(image: Any, mark: Mark, notes: Mapping[str, str] | None) -> None:
 
 
 def leftover(ioctx: Any, name: str, rados: Any) -> bool:
-    """Did a creation of this volume end half-way on this host?"""
-    try:
-        ioctx.stat(f"rbd_id.{temporary(name)}")
-    except rados.ObjectNotFound:
-        return False
-    return True
+    """Did a creation of this volume end half-way on this host, or the removal of what such a one left?
+
+    A creation writes the id object first, and a removal takes the directory's entry last.
+    """
+    draft = temporary(name)
+    with suppress(rados.ObjectNotFound):
+        ioctx.stat(f"rbd_id.{draft}")
+        return True
+    with suppress(rados.ObjectNotFound):
+        ioctx.execute("rbd_directory", "rbd", "dir_get_id", string(draft), 256)
+        return True
+    return False
 
 
 def clean(ioctx: Any, name: str, meter: Meter, rados: Any, rbd: Any) -> None:
@@ -120,16 +126,17 @@ def clean(ioctx: Any, name: str, meter: Meter, rados: Any, rbd: Any) -> None:
     only while it calls the image by the temporary name, the data and the new id object are a leftover.
     """
     draft = temporary(name)
-    identity = ioctx.read(f"rbd_id.{draft}")
-    entry = b""
     with suppress(rados.ObjectNotFound):
-        entry = unstring(ioctx.execute("rbd_directory", "rbd", "dir_get_name", identity, 512)[1])
-    if entry.decode() != draft:
-        ioctx.remove_object(f"rbd_id.{draft}")
-        return
-    with suppress(rados.ObjectNotFound):
-        if ioctx.read(f"rbd_id.{name}") == identity:
-            ioctx.remove_object(f"rbd_id.{name}")
+        identity = ioctx.read(f"rbd_id.{draft}")
+        entry = b""
+        with suppress(rados.ObjectNotFound):
+            entry = unstring(ioctx.execute("rbd_directory", "rbd", "dir_get_name", identity, 512)[1])
+        if entry.decode() != draft:
+            ioctx.remove_object(f"rbd_id.{draft}")
+            return
+        with suppress(rados.ObjectNotFound):
+            if ioctx.read(f"rbd_id.{name}") == identity:
+                ioctx.remove_object(f"rbd_id.{name}")
     try:
         rbd.RBD().remove(ioctx, draft, on_progress=meter.objects)
     except rbd.ImageBusy as error:

@@ -24,7 +24,9 @@ WRITER = "cell/writer"  # image-meta: the client of the last reconciler that cha
 PATIENCE = 3000  # ms that a client may take to acknowledge; one that lives takes one or two
 
 
-def ask_owners(ioctx: Any, name: str, place: str, me: str, rados: Any, rbd: Any, *, upkeep: bool) -> None:
+def ask_owners(
+    ioctx: Any, name: str, place: str, me: str, writes: Writes, rados: Any, rbd: Any, *, upkeep: bool
+) -> None:
     """Raises Transient when a client that has the image open does not answer. ``rbd.ImageNotFound`` passes.
 
     ``me``: the client by which it will be opened.
@@ -44,6 +46,7 @@ def ask_owners(ioctx: Any, name: str, place: str, me: str, rados: Any, rbd: Any,
             where = ", ".join(sorted(watchers))
             raise Transient(f"image {place} is open at {where}, which does not answer", _SILENT) from error
     if last != me:
+        writes.add("rbd.writer")
         ioctx.execute(header, "rbd", "metadata_set", struct.pack("<I", 1) + string(WRITER) + string(me))
 
 

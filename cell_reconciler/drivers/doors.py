@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cell_reconciler.drivers.pool_progress import Tell, unheard
+from cell_reconciler.model.guest import SEEDS
 from cell_reconciler.model.storage import PoolTarget
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from cell_reconciler.drivers.netlink import NetlinkDoor
     from cell_reconciler.drivers.nftables import NftablesDoor
     from cell_reconciler.drivers.pools import PoolDoor
+    from cell_reconciler.drivers.seeds import SeedDoor
 
 
 class Writes:
@@ -45,8 +47,9 @@ class Writes:
 class Doors:
     """All doors of one host. Attributes open on first use; ``close`` closes what was opened."""
 
-    def __init__(self, libvirt_uri: str = "qemu:///system") -> None:
+    def __init__(self, libvirt_uri: str = "qemu:///system", seeds: str = SEEDS) -> None:
         self.libvirt_uri = libvirt_uri
+        self.seeds_directory = seeds
         self.writes = Writes()
         self.progress: Tell = unheard  # who is told how far a step that takes long has come
         self._pools: dict[PoolTarget, PoolDoor] = {}
@@ -57,6 +60,12 @@ class Doors:
         from cell_reconciler.drivers.libvirt import LibvirtDoor
 
         return LibvirtDoor(self.libvirt_uri, self.writes)
+
+    @cached_property
+    def seeds(self) -> SeedDoor:
+        from cell_reconciler.drivers.seeds import SeedDoor
+
+        return SeedDoor(self.seeds_directory, self.writes)
 
     @cached_property
     def netlink(self) -> NetlinkDoor:
@@ -81,6 +90,12 @@ class Doors:
         from cell_reconciler.drivers.devices import DevicesDoor
 
         return DevicesDoor()
+
+    def password(self, file: str) -> str:
+        """The password in a file, for a VNC console. Never log or keep it. Raises StepFailed."""
+        from cell_reconciler.drivers import secret_files
+
+        return secret_files.password(file)
 
     def pool(self, target: PoolTarget) -> PoolDoor:
         """The door of a storage pool; one per target, opened by the driver of its backend."""

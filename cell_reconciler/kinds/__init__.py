@@ -18,6 +18,7 @@ from cell_reconciler.model.live import Live
 KINDS: dict[str, str] = {
     "Host": "cell_reconciler.kinds.host",
     "Reconciler": "cell_reconciler.kinds.reconciler",
+    "Cluster": "cell_reconciler.kinds.cluster",
     "Nic": "cell_reconciler.kinds.nic",
     "Bond": "cell_reconciler.kinds.bond",
     "Vlan": "cell_reconciler.kinds.vlan",

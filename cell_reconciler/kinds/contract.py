@@ -24,6 +24,7 @@ from cell_reconciler.model.fields import Spec
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live, Source
 from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.node import Overcommit
 from cell_reconciler.model.storage import PoolTarget
 
 
@@ -70,6 +71,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     documents: Mapping[Key, Document]
     live: Live
     pools: Mapping[str, PoolTarget]  # by StoragePool name
+    overcommit: Overcommit = Overcommit()  # of the Host document
 
     def declared(self, kind: str, name: str) -> Document | None:
         return self.documents.get(Key(kind, name))

@@ -1,4 +1,4 @@
-"""Base of the kinds that are settings only (Host, Reconciler): they have nothing on the host to observe or change."""
+"""Base of the kinds that are settings only (Host, Reconciler, Cluster): nothing on the host to observe or change."""
 
 from __future__ import annotations
 

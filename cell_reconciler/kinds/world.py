@@ -10,8 +10,10 @@ import msgspec
 from cell_reconciler.kinds import kind
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.model.document import Document
+from cell_reconciler.model.guest import GuestTarget
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live
+from cell_reconciler.model.node import Overcommit
 from cell_reconciler.model.storage import PoolTarget
 
 
@@ -22,6 +24,17 @@ def pool_targets(documents: Mapping[Key, Document]) -> dict[str, PoolTarget]:
         return {}
     of: Any = kind("StoragePool")  # no kind but this one has targets
     return {doc.key.name: of.target(doc) for doc in pools}
+
+
+def guest_targets(documents: Mapping[Key, Document]) -> dict[str, GuestTarget]:
+    """What VMs need beside their XML, by VM; of those that need anything."""
+    vms = [doc for key, doc in documents.items() if key.kind == "VirtualMachine"]
+    some = [doc for doc in vms if doc.spec.cloud_init or doc.spec.graphics.password]
+    if not some:
+        return {}
+    from cell_reconciler.kinds.virtual_machine import passwords, seed
+
+    return {doc.key.name: GuestTarget(seed=seed.target(doc), password=passwords.file_of(doc)) for doc in some}
 
 
 def needs_filters(documents: Mapping[Key, Document]) -> bool:
@@ -45,6 +58,15 @@ def domain_type(documents: Mapping[Key, Document], host: str) -> str:
     return str(doc.spec.domain_type.value) if doc else "kvm"
 
 
+def overcommit(documents: Mapping[Key, Document], host: str) -> Overcommit:
+    """How much more than it has this host may promise, as its Host document says; nothing more without one."""
+    doc = documents.get(Key("Host", host))
+    if doc is None:
+        return Overcommit()
+    said = doc.spec.overcommit
+    return Overcommit(cpu=said.cpu, memory=said.memory, disk=said.disk)
+
+
 def build(host: str, documents: Mapping[Key, Document], live: Live) -> World:
     """One World for one observation."""
     return World(
@@ -53,6 +75,7 @@ def build(host: str, documents: Mapping[Key, Document], live: Live) -> World:
         documents=documents,
         live=live,
         pools=pool_targets(documents),
+        overcommit=overcommit(documents, host),
     )
 
 

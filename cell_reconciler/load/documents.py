@@ -18,7 +18,7 @@ from cell_reconciler.load.rules import document_rules, variant_rules
 from cell_reconciler.load.settings import held
 from cell_reconciler.load.tree import for_host, locate, patches, pointer
 from cell_reconciler.load.yaml_events import Raw, parse
-from cell_reconciler.model.diagnostic import Diagnostic, Position
+from cell_reconciler.model.diagnostic import Diagnostic, Position, Severity
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import decode
 from cell_reconciler.model.key import Key
@@ -153,8 +153,8 @@ def _variant(raw: Raw, found: list[Diagnostic]) -> Document | None:
         reason = str(error)
     wrong = list(_judge(raw, meant.name, reason)) if reason else []
     wrong += variant_rules(raw, meant.spec)
-    if wrong:
-        found += wrong
+    found += wrong
+    if any(diagnostic.severity == Severity.ERROR for diagnostic in wrong):
         return None
     return Document(
         key=Key(meant.name, envelope.metadata.name),

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect as mi
 
+from cell_reconciler.load.embedded import mistakes
 from cell_reconciler.load.tree import locate, patches, pointer
 from cell_reconciler.load.yaml_events import Raw
 from cell_reconciler.model.diagnostic import Diagnostic, Severity
@@ -27,12 +28,16 @@ def document_rules(raw: Raw) -> Iterator[Diagnostic]:
 
 
 def variant_rules(raw: Raw, struct: type[msgspec.Struct]) -> Iterator[Diagnostic]:
-    """Rules of a merged document, valid or not: things in a list keyed by name have different names."""
+    """Rules of a merged document, valid or not: things in a list keyed by name have different names, and texts that
+    another program reads as YAML are YAML."""
     for path, index, first, name in _same_names(raw.value.get("spec"), struct, ("spec",)):
         parts = (*path, index, "name")
         at = locate(raw, [*path, first, "name"])
         message = f"'{name}' is given twice in {path[-1]} (first at {at.line}:{at.column})"
         yield _at(raw, parts, "duplicate-name", message, "each needs a name of its own")
+    for text, wrong in mistakes(raw.value.get("spec"), struct, ("spec",)):
+        message = f"not YAML, which its reader expects: {wrong}"
+        yield _at(raw, text, "embedded-yaml", message, severity=Severity.WARNING)
 
 
 def _annotations(raw: Raw) -> Iterator[Diagnostic]:

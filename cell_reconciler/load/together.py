@@ -65,7 +65,8 @@ def together(
             result.wrong[entry.key] = other
         else:
             first[entry.key] = document
-    _one_reconciler(first, result)
+    for name in ("Reconciler", "Cluster"):
+        _only_one(name, first, result)
     for key in result.wrong:
         first.pop(key, None)
     documents = {**first, **{k: d for k, d in kept.items() if k not in first}}
@@ -136,13 +137,14 @@ def _twice(document: Document, other: Document) -> Diagnostic:
     )
 
 
-def _one_reconciler(first: Mapping[Key, Document], result: Together) -> None:
-    found = [doc for key, doc in first.items() if key.kind == "Reconciler"]
+def _only_one(kind_name: str, first: Mapping[Key, Document], result: Together) -> None:
+    """Of a kind that speaks of the whole host."""
+    found = [doc for key, doc in first.items() if key.kind == kind_name]
     for document in found[1:]:
         for this, other in ((document, found[0]), (found[0], document)):
-            message = f"a second Reconciler counts on the same host ({other.key} at {other.position})"
+            message = f"a second {kind_name} counts on the same host ({other.key} at {other.position})"
             result.diagnostics.append(
-                Diagnostic(position=this.position, rule="one-reconciler", message=message, pointer="/kind")
+                Diagnostic(position=this.position, rule=f"one-{kind_name.lower()}", message=message, pointer="/kind")
             )
             result.wrong[this.key] = this
 

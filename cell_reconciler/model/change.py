@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any, Protocol, runtime_checkable
 
@@ -80,7 +81,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     Tokens are plain text. The planner itself adds ``ready:KEY`` (given by the last step of a key that stays) and
     ``gone:KEY`` (given by the last step of a key that goes); a kind may add its own, such as ``free:ens1f0``.
-    A needed token that nobody gives is already true.
+    A needed token that nobody gives is already true. ``after`` is for the order only: who gives these tokens comes to
+    an end first, whatever comes of it.
     """
 
     key: Key
@@ -96,6 +98,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     upkeep: str = ""
     needs: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +122,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()  # said beside the change; needs nobody
     position: Position | None = None
     derived_from: tuple[Key, ...] = ()
+    again: datetime | None = None  # when something falls due: it has to be looked at again then
 
     @property
     def risk(self) -> Risk:
@@ -143,18 +147,24 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All changes of one host and the order of their steps.
 
-    ``edges[i]`` lists the steps (by index in ``steps``) that come before step ``i``. ``unknown`` are keys about
-    which nothing can be said because a source did not answer.
+    ``edges[i]`` lists the steps (by index in ``steps``) that step ``i`` needs, ``soft[i]`` those that come before it
+    though it does not need them (empty: none anywhere). ``unknown`` are keys about which nothing can be said because a
+    source did not answer.
     """
 
     host: str
     changes: tuple[Change, ...]
     steps: tuple[Step, ...]
     edges: tuple[tuple[int, ...], ...]
+    soft: tuple[tuple[int, ...], ...] = ()
     unknown: dict[Key, str] = {}
     foreign: tuple[Key, ...] = ()
     specs_digest: str = ""
     live_digest: str = ""
+
+    def before(self, index: int) -> tuple[int, ...]:
+        """All steps that come to an end before this one begins."""
+        return self.edges[index] + (self.soft[index] if self.soft else ())
 
     @property
     def empty(self) -> bool:

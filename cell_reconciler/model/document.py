@@ -39,7 +39,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def protected(self) -> bool:
-        return self.annotations.get(PROTECT) == "true"
+        """By the annotation, or by a field of the kind that says the same."""
+        return self.annotations.get(PROTECT) == "true" or bool(getattr(self.spec, "deletion_protection", False))
 
     @property
     def adopts(self) -> bool:

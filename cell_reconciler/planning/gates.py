@@ -92,7 +92,7 @@ def unconfirmed(change: Change, message: str) -> Change:
 
 
 def protected(change: Change, document: Document | None) -> Change:
-    """``cell/protect``: never deleted or replaced."""
+    """``cell/protect``, or the kind's ``deletionProtection``: never deleted or replaced."""
     if document is None or not document.protected or not change.steps:
         return change
     if change.verb not in (Verb.DELETE, Verb.REPLACE) and not any(step.deletes for step in change.steps):
@@ -102,7 +102,7 @@ def protected(change: Change, document: Document | None) -> Change:
         Refusal(
             reason="Protected",
             message=f"{change.key} is protected and the change would delete or replace it",
-            advice="remove the annotation cell/protect first",
+            advice="remove the annotation cell/protect, or deletionProtection, first",
         ),
     )
 

@@ -4,7 +4,7 @@ Edges come from three places: the steps of one change run in their order; the fi
 ``ready:REF`` for everything that its document refers to; and a deletion needs ``released:KEY`` of everything that
 used the object until now. A kind may add tokens of its own (``free:ens1f0``). A token may have several givers: all
 of them come first. What nobody gives is already true. ``left:NIC`` is for the order only: if a bond lets the NIC go in
-this plan, then before.
+this plan, then before. ``Step.after`` is weaker still: it waits until others came to an end, be it a failure.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ Edges = tuple[tuple[int, ...], ...]
 
 def order(
     changes: Sequence[Change], refers: Mapping[Key, Iterable[Key]], used: Mapping[Key, Iterable[Key]]
-) -> tuple[tuple[Step, ...], Edges]:
-    """The steps of all changes, sorted, and for each the indexes of those that must be done before.
+) -> tuple[tuple[Step, ...], Edges, Edges]:
+    """The steps of all changes, sorted; for each the indexes of those that must be done before, and of those that only
+    come before (``Step.after``; empty when nobody asks for that).
 
     ``refers``: what a key's document needs; ``used``: what its live object uses now. Raises Refused for a cycle,
     naming the keys in it.
@@ -47,7 +48,10 @@ def order(
     for index, tokens in enumerate(needs):
         for token in tokens:
             before[index].update(i for i in gives.get(token, ()) if i != index)
-    return _sort(steps, before)
+    soft = [{i for token in step.after for i in gives.get(token, ())} for step in steps]
+    sequence = _sorted(steps, [hard | mere for hard, mere in zip(before, soft, strict=True)])
+    edges = _renumbered(sequence, before)
+    return tuple(steps[old] for old in sequence), edges, _renumbered(sequence, soft) if any(soft) else ()
 
 
 def _tokens(
@@ -74,7 +78,7 @@ def _last(change: Change) -> int | None:
     return max((index for index, step in enumerate(change.steps) if not step.upkeep), default=None)
 
 
-def _sort(steps: Sequence[Step], before: Sequence[set[int]]) -> tuple[tuple[Step, ...], Edges]:
+def _sorted(steps: Sequence[Step], before: Sequence[set[int]]) -> list[int]:
     """Kahn's algorithm; among what could go next, the original order decides (so plans are stable)."""
     after: list[list[int]] = [[] for _ in steps]
     missing = [len(b) for b in before]
@@ -97,6 +101,9 @@ def _sort(steps: Sequence[Step], before: Sequence[set[int]]) -> tuple[tuple[Step
             f"the changes of {', '.join(stuck)} wait for each other",
             "apply them one after the other, or break the circle in the specs",
         )
+    return sequence
+
+
+def _renumbered(sequence: Sequence[int], before: Sequence[set[int]]) -> Edges:
     place = {old: new for new, old in enumerate(sequence)}
-    edges = tuple(tuple(sorted(place[b] for b in before[old])) for old in sequence)
-    return tuple(steps[old] for old in sequence), edges
+    return tuple(tuple(sorted(place[b] for b in before[old])) for old in sequence)

@@ -50,23 +50,28 @@ def make_plan(host: str, loaded: Loaded, live: Live, policy: Policy, only: Colle
             used[change.key] = gone.refs if gone else frozenset()
     refused = {c.key for c in changes if c.refused and c.verb == Verb.NONE and not c.steps and not c.fields}
     changes = _possible(changes, refers, used, unknown, refused - ours, world)
-    steps, edges = order(changes, refers, used)
+    steps, edges, soft = order(changes, refers, used)
     return Plan(
         host=host,
         changes=tuple(changes),
         steps=steps,
         edges=edges,
+        soft=soft,
         unknown=unknown,
         foreign=tuple(_foreign(world)) if only is None else (),
     )
 
 
 def live_digest(live: Live) -> str:
-    """Moves when anything observed moves, but for what moves all the time: time, free space and pages, snapshots."""
+    """Moves when anything observed moves, but for what moves all the time: time, free space and pages, snapshots.
+
+    What the node is does not count either: it may not be known yet when libvirtd has just started, and what depends on
+    it is looked at again before a VM starts.
+    """
     pools = {n: msgspec.structs.replace(p, available=None, capacity=None) for n, p in live.pools.items()}
     images = {n: msgspec.structs.replace(i, snapshots=None) if i.snapshots else i for n, i in live.images.items()}
     devices = live.devices and msgspec.structs.replace(live.devices, hugepages={})
-    live = msgspec.structs.replace(live, pools=pools, images=images, devices=devices, at=None)
+    live = msgspec.structs.replace(live, pools=pools, images=images, devices=devices, at=None, node=None)
     return "sha256:" + hashlib.sha256(msgspec.json.encode(live, order="sorted")).hexdigest()
 
 

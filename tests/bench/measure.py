@@ -24,6 +24,11 @@ def seconds(argv: Sequence[str], repeat: int = 3, ok: Sequence[int] = (0,)) -> f
     return best
 
 
+def said(argv: Sequence[str]) -> float:
+    """The seconds that a process measured itself. Raises CalledProcessError."""
+    return float(subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
 def row(what: str, ours: str, floor: str, wanted: str) -> None:
     """One line of the table, printed at once."""
     ROWS.append((what, ours, floor, wanted))

@@ -7,7 +7,7 @@ from pathlib import Path
 HEADER = """apiVersion: cell/v1
 kind: Host
 metadata: {name: bench}
-spec: {domainType: qemu}
+spec: {domainType: qemu, overcommit: {cpu: 1000, memory: 100, disk: 1000}}
 ---
 apiVersion: cell/v1
 kind: StoragePool

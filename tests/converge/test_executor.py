@@ -80,6 +80,25 @@ def test_what_needs_a_failed_step_is_blocked_and_the_rest_goes_on(tmp_path: Path
     assert not (tmp_path / "after").exists()
 
 
+def test_what_only_comes_after_a_failed_step_is_made_all_the_same(tmp_path: Path) -> None:
+    after = Touch(str(tmp_path / "after"))
+    plan = msgspec.structs.replace(plan_of(Busy(str(tmp_path / "x")), after, edges=((), ())), soft=((), (0,)))
+    ended: list[int] = []
+    with Journal(tmp_path / "state").open(plan) as journal:
+        outcomes = execute(plan, Doors(), journal, lambda outcome, _plan: ended.append(outcome.step))
+    assert [o.result for o in outcomes] == [Result.FAILED, Result.DONE]
+    assert ended == [0, 1]
+
+
+def test_what_comes_after_a_step_of_a_later_part_does_not_wait_for_it(tmp_path: Path) -> None:
+    """The parts of a change of the management path: before, under and after its guard."""
+    plan = msgspec.structs.replace(
+        plan_of(Touch(str(tmp_path / "a")), Touch(str(tmp_path / "b")), edges=((), ())), soft=((), (0,))
+    )
+    with Journal(tmp_path / "state").open(plan) as journal:
+        assert [o.step for o in execute(plan, Doors(), journal, among={1})] == [1]
+
+
 def test_a_bug_is_an_outcome(tmp_path: Path) -> None:
     [outcome] = run(plan_of(Bug(str(tmp_path / "x")), edges=((),)), tmp_path)
     assert (outcome.result, "KeyError" in outcome.error) == (Result.FAILED, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,15 @@ def test_held_takes_along_what_needs_it_but_not_what_it_needs() -> None:
     parts = split(plan, lambda key: key.name == "bad")
     assert [texts(p) for p in parts.moving] == [["bridge0", "good1"]]
     assert {key.name for key in parts.held} == {"bad", "after"}
+
+
+def test_what_only_comes_after_goes_with_it_and_without_it() -> None:
+    plan = msgspec.structs.replace(make([("first", []), ("second", []), ("other", [])]), soft=((), (0,), ()))
+    parts = split(plan, lambda _key: False)
+    assert [texts(p) for p in parts.moving] == [["first0", "second1"], ["other2"]]
+    assert parts.moving[0].soft == ((), (0,))
+    parts = split(plan, lambda key: key.name == "first")
+    assert [texts(p) for p in parts.moving] == [["second1"], ["other2"]]
 
 
 def test_a_key_is_held_as_a_whole() -> None:

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cell_reconciler.drivers import Writes
+from cell_reconciler.drivers import Doors, Writes
 from cell_reconciler.drivers.ceph import CephDoor, open_pool
 from cell_reconciler.errors import Refused, StepFailed, Transient
+from cell_reconciler.kinds.volume.actions import DeleteSnapshots
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Image, Snapshot
 from cell_reconciler.model.mark import Mark
@@ -112,6 +113,20 @@ def test_deletes_ours_and_no_other(ceph: CephCluster, target: PoolTarget, door: 
     assert [snapshot.name for snapshot in door.snapshots("demo")] == [SECOND, "by-hand"]
     with pytest.raises(StepFailed):
         door.take_snapshot("none", FIRST)
+
+
+def test_many_at_once_but_for_one_that_is_held(ceph: CephCluster, target: PoolTarget, door: CephDoor) -> None:
+    names = [snapshot_name(datetime(2026, 11, 27 + n // 24, n % 24, tzinfo=UTC)) for n in range(25)]
+    for name in names:
+        door.take_snapshot("demo", name)
+    ceph.run("rbd", "snap", "protect", f"{target.place}/demo@{names[3]}")
+    delete = DeleteSnapshots(target=target, name="demo", snapshots=tuple(names[:-1]))
+    doors = Doors()
+    assert not delete.done(doors)
+    delete.do(doors)
+    assert delete.done(doors)
+    doors.close()
+    assert [snapshot.name for snapshot in door.snapshots("demo")] == [names[3], names[-1]]
 
 
 def test_a_removed_volume_takes_its_snapshots_along_but_none_of_others(
@@ -246,6 +261,7 @@ def test_a_lock_whose_owner_is_silent_for_long(
 
 DIE = """
 import os, signal, sys, rados, rbd
+from cell_reconciler.drivers import Writes
 from cell_reconciler.drivers.ceph_snapshots import ask_owners
 conf, namespace, ours = sys.argv[1:]
 cluster = rados.Rados(rados_id="admin", conffile=conf)
@@ -253,7 +269,7 @@ cluster.connect()
 ioctx = cluster.open_ioctx("rbd")
 ioctx.set_namespace(namespace)
 if int(ours):
-    ask_owners(ioctx, "demo", "demo", f"client.{cluster.get_instance_id()}", rados, rbd, upkeep=True)
+    ask_owners(ioctx, "demo", "demo", f"client.{cluster.get_instance_id()}", Writes(), rados, rbd, upkeep=True)
 image = rbd.Image(ioctx, "demo")
 image.write(b"mine", 0)
 image.flush()

@@ -229,7 +229,7 @@ def test_nobody_waits_for_a_snapshot_but_for_what_else_is_done() -> None:
     assert acts(change) == [SetMark, type(change.steps[1].action), TakeSnapshot]
     start = Change(key=vm, verb=Verb.UPDATE, steps=(msgspec.structs.replace(change.steps[0], key=vm),))
     for waited, what in ((change, 1), (plan(scheduled(), noted(scheduled(), named(10))), None)):
-        steps, edges = order([waited, start], {vm: [want.key]}, {})
+        steps, edges, _ = order([waited, start], {vm: [want.key]}, {})
         (index,) = (i for i, step in enumerate(steps) if step.key == vm)
         needs = [steps[before].op for before in edges[index]]
         assert needs == ([] if what is None else [waited.steps[what].op])
@@ -252,6 +252,16 @@ def test_one_that_fails_is_a_condition_and_the_volume_stays_ready() -> None:
     assert again[want.key].ready == "True"
     done = reduce(again, loaded, made, (), {}, "t3", executed=True)
     assert done[want.key].condition("SnapshotFailed") is None
+
+
+def test_what_was_done_by_schedule_does_not_fill_the_history() -> None:
+    from cell_reconciler.converge.report import noteworthy
+
+    change = plan(scheduled(size="2GiB"), noted(scheduled(), named(10)))
+    made = Plan(host="h1", changes=(change,), steps=change.steps, edges=((),) * len(change.steps))
+    for result, told in ((Result.DONE, 2), (Result.FAILED, 3)):
+        outcomes = [Outcome(step=n, key=change.key, op=s.op, result=result) for n, s in enumerate(change.steps)]
+        assert len(noteworthy(made, outcomes)) == told
 
 
 def test_a_saved_plan_does_not_go_stale_by_a_snapshot() -> None:

@@ -24,7 +24,7 @@ SETTINGS = """
 apiVersion: cell/v1
 kind: Host
 metadata: {name: h1}
-spec: {domainType: qemu}
+spec: {domainType: qemu, overcommit: {cpu: 1000, memory: 100, disk: 1000}}
 ---
 apiVersion: cell/v1
 kind: Reconciler

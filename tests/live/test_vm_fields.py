@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cell_reconciler.errors import StepFailed
 from cell_reconciler.model.document import Document
+from tests import cgroups
 from tests.kinds.vm.make import carry_out, vm
 from tests.live.test_vm import Site, site  # noqa: F401  # the fixture
 
@@ -52,8 +54,13 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.cpu.threads": {"cpu": {"maxSockets": 2, "threads": 2}},
     "spec.cpu.maxSockets": {"cpu": {"maxSockets": 4}},
     "spec.cpu.mode": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC"}},
+    "spec.cpu.vendor": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC", "vendor": "AMD"}},
     "spec.cpu.features.disable": {"cpu": {"maxSockets": 2, "features": {"disable": ["hle"]}}},
+    "spec.cpu.numa.cells[0]": {
+        "cpu": {"maxSockets": 2, "numa": {"cells": [{"cell": 0, "cpus": "0-1", "memory": "128MiB", "hostNodes": 0}]}}
+    },
     "spec.memory.guest": {"memory": {"guest": "160MiB"}},
+    "spec.memory.maxGuest": {"memory": {"guest": "128MiB", "maxGuest": "1GiB"}},
     "spec.memory.balloon": {"memory": {"guest": "128MiB", "balloon": False}},
     "spec.memory.hugepages": {"memory": {"guest": "128MiB", "hugepages": {}}},
     "spec.machine.type": {"machine": {"type": "pc"}},
@@ -86,6 +93,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.interfaces[lan].bootOrder": {"interfaces": [{**LAN, "bootOrder": 2}]},
     "spec.interfaces[lan].sriov": {"interfaces": [{"name": "lan", "sriov": {"address": "0000:00:03.0"}, "vlan": 7}]},
     "spec.serialConsole": {"serialConsole": False},
+    "spec.graphics.port": {"graphics": {"port": 5999}},
     "spec.graphics.listen": {"graphics": {"listen": "127.0.0.2"}},
     "spec.video": {"video": "cirrus"},
     "spec.watchdog": {"watchdog": {"action": "poweroff"}},
@@ -103,6 +111,9 @@ PENDING: dict[str, dict[str, Any]] = {
 LIVE: dict[str, dict[str, Any]] = {
     "vm.describe": {"description": "front end"},
     "vm.vcpus": {"cpu": {"sockets": 2, "maxSockets": 2}},
+    "vm.scheduler": {"cpu": {"maxSockets": 2, "shares": 512, "limit": 1.5}},
+    "vm.pin": {"cpu": {"maxSockets": 2, "pinning": {"cpuset": "0", "vcpus": [{"vcpu": 1, "cpuset": "0-1,^0"}]}}},
+    "vm.balloon": {"memory": {"guest": "128MiB", "current": "64MiB"}},
     "vm.move-interface": {"interfaces": [{**LAN, "vlan": 102}]},
     "vm.link": {"interfaces": [{**LAN, "link": "down"}]},
     "vm.filter": {"interfaces": [{**LAN, "filter": {"name": "no-mac-spoofing"}}]},
@@ -115,13 +126,15 @@ LIVE: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def fields(site: Site) -> Iterator[Site]:  # noqa: F811
-    """A VM of the base spec, running, for all tests of this file."""
+    """A VM of the base spec, running, for all tests of this file; its host has a cgroup to give CPU time by."""
+    cgroups.give(site.lab)
     for name in ("fields-root", "fields-data", "fields-more"):
         site.volume(name)
     site.converge(vm("fields", **BASE))
     yield site
     site.doors.libvirt.destroy("fields")
     site.doors.libvirt.undefine("fields")
+    cgroups.take(site.lab)
 
 
 def wanted(site: Site, **other: Any) -> Document:  # noqa: F811
@@ -141,6 +154,27 @@ def test_pending_until_a_restart_and_gone_when_it_is_taken_back(fields: Site, pa
     assert path in {field.path for field in change.pending}
     assert all(field.pending for field in change.fields), "nothing but what waits differs"
     assert fields.converge(wanted(fields)) == ["vm.redefine"]
+    assert fields.plan(wanted(fields)).quiet
+    assert fields.qemu("fields") == pid
+
+
+@pytest.mark.parametrize(
+    ("path", "spec", "ops", "back"),
+    [
+        ("cloudInit", {"userData": "#!/bin/sh"}, ["vm.seed", "vm.redefine"], ["vm.redefine", "vm.seed-remove"]),
+        ("graphics.password", "PASSWORD", ["vm.password"], ["vm.password"]),
+    ],
+)
+def test_what_has_steps_of_its_own_waits_as_well(
+    fields: Site, tmp_path: Path, path: str, spec: Any, ops: list[str], back: list[str]
+) -> None:
+    pid = fields.qemu("fields")
+    (tmp_path / "password").write_text("secret")
+    secret = {"graphics": {"password": {"file": str(tmp_path / "password")}}}
+    doc = wanted(fields, **(secret if spec == "PASSWORD" else {path: spec}))
+    assert fields.converge(doc) == ops
+    assert [field.path for field in fields.plan(doc).pending] == [f"spec.{path}"]
+    assert fields.converge(wanted(fields)) == back
     assert fields.plan(wanted(fields)).quiet
     assert fields.qemu("fields") == pid
 
@@ -186,13 +220,33 @@ def test_sockets_are_plugged(fields: Site) -> None:
     _reborn(fields)
 
 
+def test_cpu_time_is_what_the_kernel_accounts_by(fields: Site) -> None:
+    """Shares and quota of the VM's own cgroup, in either version of cgroups; and the kernel's own without them."""
+    spec = {"maxSockets": 2, "shares": 300, "limit": "750m"}
+    assert fields.converge(wanted(fields, cpu=spec)) == ["vm.redefine", "vm.scheduler"]
+    assert _accounted(fields) in ({"300", "75000"}, {"300", "75000 100000"})
+    assert fields.converge(wanted(fields)) == ["vm.redefine", "vm.scheduler"]
+    assert _accounted(fields) in ({"1024", "-1"}, {"100", "max 100000"})
+    live = fields.doors.libvirt.observe()["cpus"]
+    assert str(live.shares) in _accounted(fields)
+
+
+def _accounted(site: Site) -> set[str]:  # noqa: F811
+    files = "cpu.shares cpu.cfs_quota_us cpu.weight cpu.max"
+    script = (
+        f"cd /sys/fs/cgroup/cpu 2>/dev/null || cd /sys/fs/cgroup; "
+        f"cd machine*/*fields*/ && for file in {files}; do cat $file 2>/dev/null || true; done"
+    )
+    return set(site.lab.exec(["sh", "-c", script], check=True).stdout.splitlines())
+
+
 @pytest.mark.parametrize("secure", [False, True])
 def test_uefi_with_its_variables_and_a_tpm_starts_and_stays_as_declared(fields: Site, secure: bool) -> None:
     doc = wanted(
         fields,
         firmware={"type": "uefi", "secureBoot": secure},
         tpm={},
-        updatePolicy={"restart": "Allowed"},
+        updatePolicy={"restart": "Now"},
     )
     assert fields.converge(doc) == ["vm.redefine", "vm.stop", "vm.start"]
     assert fields.plan(doc).quiet

@@ -25,7 +25,7 @@ SPECS = """
 apiVersion: cell/v1
 kind: Host
 metadata: {name: h1}
-spec: {domainType: qemu}
+spec: {domainType: qemu, overcommit: {cpu: 1000, memory: 100, disk: 1000}}
 ---
 apiVersion: cell/v1
 kind: StoragePool

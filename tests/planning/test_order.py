@@ -43,7 +43,8 @@ def test_dependencies_come_first(counts: list[int], data: st.DataObject) -> None
         for i, c in enumerate(changes)
     }
     shuffled = data.draw(st.permutations(changes))
-    steps, edges = order(shuffled, refers, {})
+    steps, edges, soft = order(shuffled, refers, {})
+    assert soft == ()
     assert sorted(s.text for s in steps) == sorted(s.text for c in changes for s in c.steps)
     place = {step.text: index for index, step in enumerate(steps)}
     for c in changes:
@@ -59,14 +60,22 @@ def test_dependencies_come_first(counts: list[int], data: st.DataObject) -> None
 def test_a_thing_goes_after_its_last_user_moved_away() -> None:
     bridge = change("br", 1, deletes=True)
     vm = change("vm", 2)
-    steps, _ = order([bridge, vm], {}, {vm.key: [bridge.key]})
+    steps, _, _ = order([bridge, vm], {}, {vm.key: [bridge.key]})
     assert [s.text for s in steps] == ["vm.0", "vm.1", "br.0"]
 
 
 def test_tokens_of_a_kind_order_across_keys() -> None:
     takes, frees = change("a", 1, needs=("free:eno1",)), change("b", 1, gives=("free:eno1",))
-    steps, _ = order([takes, frees], {}, {})
+    steps, _, _ = order([takes, frees], {}, {})
     assert [s.text for s in steps] == ["b.0", "a.0"]
+
+
+def test_what_comes_after_need_not_succeed_and_need_not_be_there() -> None:
+    third = change("a", 1, after=("started:1", "started:0", "started:7"), gives=("started:2",))
+    second, first = change("b", 1, after=("started:0",), gives=("started:1",)), change("c", 1, gives=("started:0",))
+    steps, edges, soft = order([third, second, first], {}, {})
+    assert [s.text for s in steps] == ["c.0", "b.0", "a.0"]
+    assert (edges, soft) == (((), (), ()), ((), (0,), (0, 1)))
 
 
 def test_a_circle_is_named() -> None:

@@ -44,7 +44,7 @@ def plan(plan: Plan, diagnostics: Sequence[Diagnostic] = ()) -> dict[str, Any]:
         "empty": plan.empty,
         "summary": msgspec.to_builtins(summary.summarize(plan)),
         "changes": [_change(c, by_key.get(str(c.key), [])) for c in plan.changes if not c.quiet or c.notes],
-        "steps": [_step(i, s, before) for i, (s, before) in enumerate(zip(plan.steps, plan.edges, strict=True))],
+        "steps": [_step(i, s, plan.before(i)) for i, s in enumerate(plan.steps)],
         "unknown": [{"key": str(key), "reason": reason} for key, reason in sorted(plan.unknown.items())],
         "foreign": [str(key) for key in plan.foreign],
         "inSync": [str(c.key) for c in plan.changes if c.quiet or c.upkeep],

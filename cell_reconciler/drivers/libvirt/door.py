@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from cell_reconciler.drivers import secret_files
 from cell_reconciler.drivers.doors import Writes
-from cell_reconciler.drivers.libvirt import events, facts, failures, secrets
+from cell_reconciler.drivers.libvirt import cputune, events, facts, failures, passwords, secrets
+from cell_reconciler.drivers.libvirt import node as nodes
+from cell_reconciler.drivers.libvirt.coming import Coming
 from cell_reconciler.drivers.libvirt.line import Line
 from cell_reconciler.drivers.libvirt.pulse import Pulse
 from cell_reconciler.errors import CellError, StepFailed, Transient
+from cell_reconciler.model.guest import Password
 from cell_reconciler.model.live import Domain
+from cell_reconciler.model.node import Cpu, Load, Node
 
 # Seconds. libvirt itself waits 30 s for the job of a domain; what comes first after libvirtd started (PROBE) waits
 # until it has asked every emulator what it can do.
 READ, WRITE, START, PROBE, AGENT = 30.0, 45.0, 120.0, 120.0, 10.0
 LOOK = 10.0  # for a look at a few domains
+GLANCE = 2.0  # for what an observation can do without
+RENEW = 600.0  # after which it is asked again what the node is: QEMU may have been upgraded, memory plugged in
 SILENT = "is it stopped, or its storage away? it is tried again when it answers; virsh destroy powers it off"
 
 
@@ -34,13 +42,17 @@ class LibvirtDoor:
         self.writes = Line(uri, "writes")
         self.guests = Line(uri, "guests")
         self.pulse = Pulse(uri, self.reads)
+        self.tuning = cputune.Tuning(self._live)
+        self.about = Line(uri, "node")  # of its own: what comes first after libvirtd started may wait long
+        self.coming = Coming()
+        self._node: tuple[float, Node | None] | None = None
         self._events: list[events.Subscription] = []
         self._lock = threading.Lock()
 
     # -- reading -----------------------------------------------------------------------------------------------
 
     def observe(self, names: Collection[str] | None = None) -> dict[str, Any]:
-        """``domains`` by name, ``secrets`` by usage, names of ``nwfilters``: the parts of ``model.live.Live``."""
+        """The parts of ``model.live.Live`` that libvirt tells: ``domains``, ``secrets``, ``cpus``, ``nwfilters``."""
 
         if names is None:  # before what may take long on a large host: the network waits for the answer as well
             self.pulse.reach()
@@ -50,6 +62,7 @@ class LibvirtDoor:
             return {
                 "domains": found,
                 "secrets": facts.secrets(connection),
+                "cpus": cputune.host_cpus(connection),
                 "nwfilters": facts.nwfilters(connection),
             }
 
@@ -59,21 +72,74 @@ class LibvirtDoor:
         """What the hypervisor offers. The first caller after libvirtd started waits until it has probed QEMU."""
         return self.reads.call("read capabilities", facts.capabilities, PROBE, repeat=True)
 
+    def node(self, timeout: float = PROBE) -> Node | None:
+        """What this host is and offers; asked once in a while. None for a hypervisor that does not tell."""
+        if self._node is None or time.monotonic() - self._node[0] > RENEW:
+            found = self.about.call("read what the host offers", nodes.node, timeout, repeat=True)
+            self._node = (time.monotonic(), found)
+        return self._node[1]
+
+    def glance(self) -> dict[str, Node | None]:
+        """``node`` as a part of ``model.live.Live``: empty when libvirt, which has just started, takes long."""
+        try:
+            return {"node": self.node(GLANCE)}
+        except CellError:  # what is wrong with libvirt the domains tell
+            return {}
+
+    def loads(self) -> dict[str, Load]:
+        """vCPUs and memory of every running domain as it is now, whoever made it."""
+        return self.reads.call("read what runs", nodes.loads, READ, repeat=True)
+
+    def unfit(self, domain_type: str, xml: str) -> str:
+        """Why a guest's ``<cpu>`` cannot run on this host (libvirt names the features); empty when it can."""
+        node = self.node()
+        offered = node.types.get(domain_type) if node is not None else None
+        if offered is None:
+            return ""
+        cpu = offered.cpu
+        return self.about.call("compare a CPU", lambda c: nodes.compare(c, domain_type, xml, cpu), PROBE, repeat=True)
+
+    def baseline(self, arch: str, domain_type: str, cpus: Sequence[Cpu], *, whole: bool = False) -> Cpu:
+        """The CPU that all of these can run, and migrate with; ``whole``: with the features of its model."""
+
+        def read(connection: Any) -> Cpu:
+            import libvirt
+
+            flags = libvirt.VIR_CONNECT_BASELINE_CPU_MIGRATABLE
+            flags |= libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES if whole else 0
+            return nodes.baseline(connection, arch, domain_type, cpus, flags)
+
+        return self.about.call("compute the baseline CPU", read, PROBE, repeat=True)
+
     def domain(self, name: str) -> Domain | None:
         """One domain as it is now, None when there is none."""
         found = self.reads.call(f"read domain {name}", lambda c: facts.domain(c, name), READ, repeat=True)
         return self.pulse.tell(found) if found else None
 
-    def dump(self, name: str) -> str:
-        """The persistent XML with its passwords, to be patched and defined again. Never log or keep it."""
+    def dump(self, name: str, *, running: bool = False) -> str:
+        """The persistent XML (or the instance's) with its passwords, to be patched. Never log or keep it."""
 
         def read(connection: Any) -> str:
             import libvirt
 
-            flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
-            return str(connection.lookupByName(name).XMLDesc(flags))
+            which = 0 if running else libvirt.VIR_DOMAIN_XML_INACTIVE
+            return str(connection.lookupByName(name).XMLDesc(which | libvirt.VIR_DOMAIN_XML_SECURE))
 
         return self.reads.call(f"read domain {name}", read, READ, repeat=True)
+
+    def passwords(self, files: Mapping[str, str]) -> dict[str, Password]:
+        """How the VNC passwords of domains compare with those in files; neither leaves this method."""
+        found: dict[str, Password] = {}
+        wanted: dict[str, str] = {}
+        for name, file in files.items():
+            try:
+                wanted[name] = secret_files.password(file)
+            except StepFailed as error:
+                found[name] = Password(file=file, error=error.message, advice=error.advice)
+        states = self.reads.call("read passwords", lambda c: passwords.states(c, wanted), READ, repeat=True)
+        for name, (defined, running) in states.items():
+            found[name] = Password(file=files[name], defined=defined, running=running)
+        return found
 
     # -- domains -----------------------------------------------------------------------------------------------
 
@@ -180,6 +246,17 @@ class LibvirtDoor:
     def set_vcpus(self, name: str, count: int) -> None:
         """Plug vCPUs into the running instance, up to its maximum."""
         self._live(name, "plug vCPUs into", "setVcpus", lambda handle, live: handle.setVcpusFlags(count, live))
+
+    def set_on_reboot(self, name: str, action: str) -> None:
+        """What the running instance does when its guest reboots: ``restart``, ``destroy`` …"""
+
+        def change(handle: Any, live: int) -> None:
+            import libvirt
+
+            word = getattr(libvirt, f"VIR_DOMAIN_LIFECYCLE_ACTION_{action.upper().replace('-', '_')}")
+            handle.setLifecycleAction(libvirt.VIR_DOMAIN_LIFECYCLE_REBOOT, word, live)
+
+        self._live(name, "set on_reboot of", "setLifecycleAction", change)
 
     def block_resize(self, name: str, target: str, size: int) -> None:
         """Give a disk of the running instance, and its image, another size in bytes. libvirt shrinks without a word."""
@@ -298,7 +375,7 @@ class LibvirtDoor:
         for subscription in subscriptions:
             subscription.close()
         self.pulse.close()
-        for line in (self.reads, self.writes, self.guests):
+        for line in (self.reads, self.writes, self.guests, self.about):
             line.close()
 
 

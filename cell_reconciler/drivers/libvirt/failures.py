@@ -13,6 +13,7 @@ from cell_reconciler.errors import CellError, Refused, StepFailed, Transient, Un
 INTERNAL_ERROR = 1
 NO_SUPPORT = 3
 INVALID_CONN = 6
+OPERATION_DENIED = 29
 SYSTEM_ERROR = 38
 RPC = 39
 NO_DOMAIN = 42
@@ -24,9 +25,16 @@ OPERATION_TIMEOUT = 68
 AGENT_UNRESPONSIVE = 86
 RESOURCE_BUSY = 87
 ACCESS_DENIED = 88
+CPU_INCOMPATIBLE = 91
 START = "is libvirtd running? systemctl status libvirtd"
-# What the text of an internal error shows to be missing on the host → what to do.
+_NO_CGROUP = (
+    "shares and limits of CPU time need the cgroup controller cpu: see cgroup_controllers in /etc/libvirt/qemu.conf, "
+    "and whether the kernel has it; or take cpu.shares and cpu.limit out of the document"
+)
+# What the text of an error shows to be missing on the host → what to do.
 _ADVICE = {
+    "cgroup cpu is required": _NO_CGROUP,
+    "cgroup CPU controller is not mounted": _NO_CGROUP,
     "Child process (tc ": "an interface's bandwidth needs modules of the host's kernel: modprobe -a sch_htb sch_sfq"
     " sch_ingress cls_u32 cls_fw act_police (`journalctl -k` tells more)",
     "'ebtables'": "an interface's filter needs ebtables: apt install ebtables iptables",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Mapping
 
 from cell_reconciler.kinds.contract import Problem
+from cell_reconciler.kinds.secret import check_path, check_secret
 from cell_reconciler.kinds.storage_names import check_name, is_address
 from cell_reconciler.kinds.storage_pool.spec import RbdPool, StoragePoolSpec
 from cell_reconciler.kinds.storage_pool.target import target
@@ -28,7 +28,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterable[Problem]
     if isinstance(spec.rbd, RbdPool):
         yield from _rbd(spec.rbd)
     elif spec.directory is not UNSET:
-        yield from _path("/spec/directory/path", spec.directory.path)
+        yield from check_path(spec.directory.path, "/spec/directory/path")
     yield from _same_place(doc, documents)
 
 
@@ -41,27 +41,9 @@ def _rbd(spec: RbdPool) -> Iterable[Problem]:
                 message=f"{monitor!r} is not ADDRESS or ADDRESS:PORT",
                 advice="write for example 10.0.0.11:6789, or [fd00::11]:6789",
             )
-    if (spec.secret.file is UNSET) == (spec.secret.credential is UNSET):
-        yield Problem(
-            pointer="/spec/rbd/secret",
-            rule="exactly-one",
-            message="a secret has exactly one of `file` and `credential`",
-        )
-    if spec.secret.file:
-        yield from _path("/spec/rbd/secret/file", spec.secret.file)
+    yield from check_secret(spec.secret, "/spec/rbd/secret")
     if spec.conf:
-        yield from _path("/spec/rbd/conf", spec.conf)
-
-
-def _path(pointer: str, path: str) -> Iterable[Problem]:
-    normal = posixpath.normpath(path).replace("//", "/")
-    if path != normal or normal == "/":
-        yield Problem(
-            pointer=pointer,
-            rule="normal-path",
-            message=f"{path!r} is not a normalised path below /",
-            advice=f"write {normal}" if normal != "/" else "",
-        )
+        yield from check_path(spec.conf, "/spec/rbd/conf")
 
 
 def _same_place(doc: Document, documents: Mapping[Key, Document]) -> Iterable[Problem]:

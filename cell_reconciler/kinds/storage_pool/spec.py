@@ -5,31 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from cell_reconciler.kinds.placement import Placed
+from cell_reconciler.kinds.secret import SecretRef
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 
 # Names of pools, namespaces, users, credentials: nothing that a path, an image spec or a keyring splits.
 _WORD = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 _ABSOLUTE = r"^/[^\x00-\x1f]*$"
-
-
-class SecretRef(Spec, frozen=True, kw_only=True):
-    """Where a secret is. Exactly one of `file` and `credential`; the value itself never stands in a spec."""
-
-    file: (
-        Annotated[str, doc("Absolute path of a file that only root can read.", Effect.POLICY, pattern=_ABSOLUTE)]
-        | UnsetType
-    ) = UNSET
-    credential: (
-        Annotated[
-            str,
-            doc(
-                "Name of a systemd credential (`LoadCredential=`) of the service.",
-                Effect.POLICY,
-                pattern=_WORD,
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
 
 
 class RbdPool(Spec, frozen=True, kw_only=True):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID, uuid5
 
-from cell_reconciler.kinds.storage_pool.spec import RbdPool, SecretRef, StoragePoolSpec
+from cell_reconciler.kinds.secret import secret_file
+from cell_reconciler.kinds.storage_pool.spec import RbdPool, StoragePoolSpec
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.storage import PoolTarget
@@ -30,11 +31,6 @@ def target(doc: Document) -> PoolTarget:
         )
     path = "" if spec.directory is UNSET else spec.directory.path
     return PoolTarget(name=doc.key.name, backend="directory", path=path)
-
-
-def secret_file(ref: SecretRef) -> str:
-    """A path; ``$CREDENTIALS_DIRECTORY/NAME`` for a systemd credential: the driver expands it."""
-    return f"$CREDENTIALS_DIRECTORY/{ref.credential}" if ref.credential else ref.file or ""
 
 
 def secret_uuid(pool: str) -> str:

@@ -65,19 +65,20 @@ class VirtualMachineKind:
 
     def sources_of(self, doc: Document, documents: Mapping[Key, Document]) -> frozenset[Source]:
         """Nothing can be said about a VM that gets devices of the host while those, or its links, are not known."""
-        from cell_reconciler.kinds.virtual_machine.host_devices import handed
+        from cell_reconciler.kinds.virtual_machine.host_devices import guarded, handed
 
-        return self.sources | {Source.DEVICES, Source.NETLINK} if handed(doc.spec) else self.sources
+        more = [Source.DEVICES] if guarded(doc.spec) else []
+        return self.sources.union(more, [Source.NETLINK] if handed(doc.spec) else [])
 
     def exists(self, name: str, live: Live) -> bool:
         return name in live.domains
 
     def observe(self, name: str, world: World) -> Observed | None:
-        from cell_reconciler.kinds.virtual_machine import differ, observe
+        from cell_reconciler.kinds.virtual_machine import differ, observe, seed
 
         domain = world.live.domains.get(name)
         if domain is None:
-            return None
+            return seed.leftover(name, world)
         doc = world.declared(self.name, name)
         known = differ.known(doc, world) if doc else observe.Known(None, {}, world.pools)
         spec = observe.configured(domain, known) or observe.running(domain, known)
@@ -85,10 +86,10 @@ class VirtualMachineKind:
         return Observed(key=Key(self.name, name), spec=spec, mark=observe.mark_of(domain), refs=refs, detail=domain)
 
     def owned(self, live: Live) -> Iterable[tuple[str, Mark]]:
-        from cell_reconciler.kinds.virtual_machine import observe
+        from cell_reconciler.kinds.virtual_machine import observe, seed
 
         marks = ((name, observe.mark_of(domain)) for name, domain in live.domains.items())
-        return [(name, mark) for name, mark in marks if mark is not None]
+        return [*((name, mark) for name, mark in marks if mark is not None), *seed.owned(live)]
 
     def foreign(self, live: Live) -> Iterable[str]:
         from cell_reconciler.kinds.virtual_machine import observe

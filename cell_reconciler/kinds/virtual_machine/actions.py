@@ -8,6 +8,7 @@ Rule 2: what was defined is read back and compared by ``do`` itself, and a diffe
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from cell_reconciler.errors import NotHealthy, Refused, StepFailed, Transient, Unreachable
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.virtual_machine import guard_actions, metadata, observe, patch, render, xml
+from cell_reconciler.kinds.virtual_machine.admission import Admission
 from cell_reconciler.kinds.virtual_machine.codec import consoles
 from cell_reconciler.kinds.virtual_machine.sources import HOST_DISK, Use, host_disk, host_uses
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
@@ -108,6 +110,7 @@ class Redefine(_Defining, frozen=True, kw_only=True):
     """Change fields of the definition; a running instance stays as it is."""
 
     paths: frozenset[str]
+    module: int = 0  # bytes of memory that the running instance gets plugged in next
 
     def done(self, doors: Any) -> bool:
         domain = doors.libvirt.domain(self.name)
@@ -119,7 +122,8 @@ class Redefine(_Defining, frozen=True, kw_only=True):
     def do(self, doors: Any) -> None:
         root = xml.parse(doors.libvirt.dump(self.name))  # with its passwords: they would be lost otherwise
         names = observe.names_of(observe.parse(root), self.known)
-        patch.apply(root, self.spec, Context(self.sources, names, self.chosen), self.paths, self.mark)
+        context = Context(self.sources, names, self.chosen, self.module)
+        patch.apply(root, self.spec, context, self.paths, self.mark)
         doors.libvirt.define(xml.text(root))
         self.read_back(doors, self.paths)
 
@@ -156,11 +160,13 @@ class Autostart(msgspec.Struct, frozen=True):
 class Start(msgspec.Struct, frozen=True):
     """Start the domain; a note that its first start is due goes with it.
 
-    ``disks``: one that somebody else has open may be the disk of the same VM elsewhere.
+    ``disks``: one that somebody else has open may be the disk of the same VM elsewhere. ``admission``: what is asked
+    just before. Raises Transient and Refused as that does.
     """
 
     name: str
     disks: tuple[Use, ...] = ()
+    admission: Admission | None = None
 
     def done(self, doors: Any) -> bool:
         domain = doors.libvirt.domain(self.name)
@@ -171,7 +177,8 @@ class Start(msgspec.Struct, frozen=True):
         if not active(domain):
             alone(doors, f"VM {self.name} is not started", self.disks)
             guard_actions.start(doors, domain)
-            doors.libvirt.start(self.name)
+            with self.admission.entered(doors, domain) if self.admission and domain else nullcontext():
+                doors.libvirt.start(self.name)
         if self._due(doors.libvirt.domain(self.name)):
             root = xml.parse(doors.libvirt.dump(self.name))
             metadata.write(root, metadata.read(root)._replace(start_due=False))
@@ -187,11 +194,16 @@ class Stop(msgspec.Struct, frozen=True):
     name: str
     timeout: float
     force: bool = False
+    admission: Admission | None = None  # of a restart: what could not be started again is not stopped
 
     def done(self, doors: Any) -> bool:
         return not active(doors.libvirt.domain(self.name))
 
     def do(self, doors: Any) -> None:
+        domain = doors.libvirt.domain(self.name)
+        if self.admission is not None and domain is not None:
+            with self.admission.entered(doors, domain):
+                pass
         end = time.monotonic() + self.timeout
         by_agent = self._agent_answers(doors) and self._ask(doors, "agent")
         # An agent may take the order and nothing come of it: then the power button, while there is time.

@@ -34,24 +34,21 @@ def chosen(name: str, world: World) -> Mapping[str, str]:
 
 
 def _deal(world: World) -> dict[str, dict[str, str]]:
-    asking = {
-        key.name: doc
-        for key, doc in sorted(world.documents.items())
-        if key.kind == KIND and next(requests(doc.spec), None) is not None
-    }
+    machines = {key.name: doc for key, doc in world.documents.items() if key.kind == KIND}
+    asking = {name: doc for name, doc in sorted(machines.items()) if next(requests(doc.spec), None) is not None}
     if not asking:
         return {}
     dealt = {name: dict(_kept(doc, world.live)) for name, doc in asking.items()}
     taken = {address for of in dealt.values() for address in of.values()}
-    for key, doc in world.documents.items():
-        taken |= set(functions(doc.spec, {}).values()) if key.kind == KIND else set()
+    taken |= {address for doc in machines.values() for address in functions(doc.spec, {}).values()}
     for domain in world.live.domains.values():
         taken |= guard.functions_of(domain)
     for name, doc in asking.items():
+        # Whatever fits one of its requests may be its own in the end: a group may be asked for whole, by ids.
+        mine = {*functions(doc.spec, {}).values(), *(a for r in requests(doc.spec) for a in candidates(r, world.live))}
         for request in requests(doc.spec):
             if request.name in dealt[name]:
                 continue
-            mine = {*dealt[name].values(), *functions(doc.spec, {}).values()}
             free = (address for address in candidates(request, world.live) if address not in taken)
             found = next((address for address in free if not any(_objections(address, name, mine, world))), None)
             if found is not None:
@@ -73,8 +70,15 @@ def missing(name: str, spec: VirtualMachineSpec, world: World) -> Iterator[Refus
         every = candidates(request, world.live)
         said = [next((o.message for o in _objections(a, name, (), world)), f"{a} goes to another VM") for a in every]
         message = f"{request.name}: no {request.text} is free: {guard.some(said) or 'there is none'}"
-        advice = "free one of them" if said else "lspci -D -nn lists what is there"
+        advice = "free one of them" if said else _none(request)
         yield Refusal(reason="NoFreeHostDevice", message=message, advice=advice)
+
+
+def _none(request: Request) -> str:
+    """What to do when there is nothing that a request fits."""
+    if request.nic is None:
+        return "lspci -D -nn lists what is there"
+    return f"make some on a card that can: echo 4 > /sys/class/net/{request.nic}/device/sriov_numvfs"
 
 
 def _kept(doc: Document, live: Live) -> Iterator[tuple[str, str]]:

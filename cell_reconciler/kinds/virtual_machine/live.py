@@ -12,7 +12,17 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import devices, differ, live_actions, live_vsock, observe, sources
+from cell_reconciler.kinds.secret import secret_file
+from cell_reconciler.kinds.virtual_machine import (
+    devices,
+    differ,
+    live_actions,
+    live_tuning,
+    live_vsock,
+    observe,
+    passwords,
+    sources,
+)
 from cell_reconciler.kinds.virtual_machine.devices import NamedDevice
 from cell_reconciler.kinds.virtual_machine.spec import Interface
 from cell_reconciler.model.change import Risk, Step
@@ -34,11 +44,15 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
         yield Step(key=key, op="vm.describe", text=f"describe running VM {key.name}", action=action)
     if "spec.cpu.sockets" in found.live:
         yield _vcpus(key, found)
+    yield from live_tuning.steps(key, found, world.live.cpus)
+    if passwords.PATH in found.live:
+        yield passwords.changing(key, secret_file(found.want.graphics.password))  # type: ignore[arg-type] # it is set
     yield from _interfaces(key, found, handles)
     yield from _disks(key, found, handles)
     yield from live_vsock.steps(key, found)
     for path, name in _whole(found, coming=False):
         yield _unplug(key, path, name, handles)
+    yield from live_tuning.scheduling(key, found, world.live.cpus)
 
 
 def plugged(found: differ.Differences) -> frozenset[str]:

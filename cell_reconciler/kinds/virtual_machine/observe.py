@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cell_reconciler.kinds.virtual_machine import devices, host_devices, metadata, resolve, tree, xml
+from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine import sources as disk_sources
 from cell_reconciler.kinds.virtual_machine.codec import source as places
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
+from cell_reconciler.kinds.virtual_machine.codec.memory import Memory
 from cell_reconciler.kinds.virtual_machine.spec import (
     Cpu,
     CpuMode,
@@ -28,10 +30,12 @@ from cell_reconciler.kinds.virtual_machine.spec import (
     VirtualMachineSpec,
 )
 from cell_reconciler.kinds.virtual_machine.spec.cpu import CpuFeatures
+from cell_reconciler.kinds.virtual_machine.spec.tuning import Numa
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
-from cell_reconciler.model.live import Domain, Live
+from cell_reconciler.model.live import Domain, HostCpus, Live
 from cell_reconciler.model.mark import Mark
+from cell_reconciler.model.node import Load
 from cell_reconciler.model.storage import DiskSource, PoolTarget
 
 KIND = "VirtualMachine"
@@ -47,6 +51,7 @@ class Parsed(NamedTuple):
     aliased: frozenset[str]  # names of the devices that carry our alias
     handles: dict[str, str]  # of those: target or MAC → name
     note: metadata.Note
+    load: Load  # what an instance of it takes of the host
 
 
 _memory: dict[bytes, Parsed] = {}
@@ -80,7 +85,14 @@ def parse(root: Any) -> Parsed:
                 handles[codec.handle(element)] = name
             if isinstance(codec, devices.Disks):
                 sources[name] = places.read(element)
-    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root))
+    return Parsed(spec, sources, frozenset(handles.values()), handles, metadata.read(root), _load(root))
+
+
+def _load(root: Any) -> Load:
+    """vCPUs that are there (not those that may be plugged), and memory."""
+    vcpu = root.find("vcpu")
+    count = 1 if vcpu is None else int(vcpu.get("current") or vcpu.text or 1)
+    return Load(count, int(Memory().read(root)))
 
 
 def mark_of(domain: Domain) -> Mark | None:
@@ -97,6 +109,7 @@ class Known(NamedTuple):
     sources: Mapping[str, DiskSource] = {}  # of the disks that the document names
     pools: Mapping[str, PoolTarget] = {}
     chosen: Mapping[str, str] = {}  # by name of the device: the PCI function that it gets, where it does not say itself
+    cpus: HostCpus = HostCpus()
     handles: Mapping[str, str] = {}  # of the definition, for an instance that was started before it had our aliases
 
 
@@ -171,9 +184,44 @@ def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
     machine = spec.machine
     if want and want.machine.type in ("q35", "pc") and machine_family(machine.type) == want.machine.type:
         machine = Machine(type=want.machine.type)
-    return msgspec.structs.replace(
-        spec, disks=disks, cdroms=cdroms, interfaces=nics, host_devices=handed, machine=machine
+    spec = msgspec.structs.replace(
+        spec,
+        disks=disks,
+        cdroms=cdroms,
+        interfaces=nics,
+        host_devices=handed,
+        machine=machine,
+        cpu=_cpu(spec, want),
     )
+    return spec if want is None else _elsewhere(_ports(spec, want, raw.note), want)
+
+
+def _ports(spec: VirtualMachineSpec, want: VirtualMachineSpec, note: metadata.Note) -> VirtualMachineSpec:
+    """In a domain that others made, more ports than wanted are no difference: libvirt itself adds some with devices."""
+    more = spec.hotplug_ports and want.hotplug_ports and spec.hotplug_ports > want.hotplug_ports
+    foreign = note.mark is None or note.mark.adopted
+    if note.ports is None and foreign and more:
+        return msgspec.structs.replace(spec, hotplug_ports=want.hotplug_ports)
+    return spec
+
+
+def _cpu(spec: VirtualMachineSpec, want: VirtualMachineSpec | None) -> Cpu:
+    """Without the one cell that ``maxGuest`` takes, unless the document declares cells."""
+    cells = spec.cpu.numa.cells
+    implied = len(cells) == 1 and spec.memory.max_guest is not None and cells[0].host_nodes is None
+    if not implied or (want is not None and want.cpu.numa.cells):
+        return spec.cpu
+    return msgspec.structs.replace(spec.cpu, numa=Numa())
+
+
+def _elsewhere(spec: VirtualMachineSpec, want: VirtualMachineSpec) -> VirtualMachineSpec:
+    """With what no XML shows taken for what the document says: ``seed`` and ``passwords`` compare it."""
+    if want.cloud_init:
+        spec = msgspec.structs.replace(spec, cloud_init=want.cloud_init)
+    if want.graphics.password:
+        graphics = msgspec.structs.replace(spec.graphics, password=want.graphics.password)
+        spec = msgspec.structs.replace(spec, graphics=graphics)
+    return spec
 
 
 def _ordered(items: Iterator[Any], wanted: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -238,7 +286,8 @@ def running(domain: Domain, known: Known) -> VirtualMachineSpec | None:
         return None
     raw = parsed(domain.active)
     spec = in_words_of(raw, with_handles(domain, known))
-    return msgspec.structs.replace(spec, autostart=domain.autostart, cpu=_booted_cpu(raw, domain))
+    spec = msgspec.structs.replace(spec, autostart=domain.autostart, cpu=_booted_cpu(spec.cpu, raw, domain))
+    return instance.in_words_of(spec, known.want, raw.note, domain, known.cpus)
 
 
 def with_handles(domain: Domain, known: Known) -> Known:
@@ -246,9 +295,9 @@ def with_handles(domain: Domain, known: Known) -> Known:
     return known if domain.inactive is None else known._replace(handles=parsed(domain.inactive).handles)
 
 
-def _booted_cpu(raw: Parsed, domain: Domain) -> Cpu:
+def _booted_cpu(cpu: Cpu, raw: Parsed, domain: Domain) -> Cpu:
     """The CPU that the instance was started with: libvirt shows it expanded, with the features of the model."""
-    cpu, asked = raw.spec.cpu, Asked.parse(raw.note.cpu)
+    asked = Asked.parse(raw.note.cpu)
     if asked is not None:
         mode, features = asked.mode, CpuFeatures(require=asked.require, disable=asked.disable)
     elif domain.inactive is not None:  # started before we took it over
@@ -257,7 +306,7 @@ def _booted_cpu(raw: Parsed, domain: Domain) -> Cpu:
     else:
         return cpu
     if mode == CpuMode.HOST_MODEL and cpu.mode == CpuMode.CUSTOM:
-        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, features=features)
+        return msgspec.structs.replace(cpu, mode=CpuMode.HOST_MODEL, model=None, vendor=None, features=features)
     return msgspec.structs.replace(cpu, features=features)
 
 
@@ -285,3 +334,14 @@ def others(live: Live, name: str) -> Iterator[tuple[str, Parsed]]:
         text = domain.inactive or domain.active
         if domain.name != name and text:
             yield domain.name, parsed(text)
+
+
+def media(domain: Domain) -> set[str]:
+    """The files in the CD-ROM drives of a domain, as defined or as running."""
+    texts = (text for text in (domain.inactive, domain.active) if text)
+    return {str(drive.media) for text in texts for drive in parsed(text).spec.cdroms if drive.media}
+
+
+def others_media(domains: Mapping[str, Domain], name: str) -> set[str]:
+    """The files in the CD-ROM drives of every other domain of the host."""
+    return {path for domain in domains.values() if domain.name != name for path in media(domain)}

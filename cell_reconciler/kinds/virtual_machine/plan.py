@@ -16,15 +16,20 @@ from cell_reconciler.kinds.virtual_machine import (
     guest_os,
     live,
     observe,
+    passwords,
     plan_devices,
     plan_disks,
+    plan_power,
+    plan_tuning,
     power,
     resolve,
+    seed,
     sources,
     taps,
+    update,
 )
-from cell_reconciler.kinds.virtual_machine.spec import Restart, RunStrategy, VirtualMachineSpec
-from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Risk, Step, Verb
+from cell_reconciler.kinds.virtual_machine.spec import RunStrategy, VirtualMachineSpec
+from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Step, Verb
 from cell_reconciler.model.document import Document, mark_of
 from cell_reconciler.model.fields import Effect, fields_of, given_paths
 from cell_reconciler.model.key import Key
@@ -32,19 +37,22 @@ from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import DiskSource
 
+_GROWING = frozenset({"spec.cpu.sockets", "spec.memory.guest"})  # what a running VM gets more of needs room
+
 
 def plan(want: Document | None, have: Observed | None, world: World) -> Change:
     """See ``kinds.contract.Kind.plan``."""
     if want is None:
         if have is None:
             raise ValueError("neither declared nor there: nothing to plan")
-        return _remove(have)
+        return _remove(have, world)
     if have is None:
         change = _create(want, world)
     elif have.mark is None and not want.adopts:
         change = _foreign(want)
     else:
         change = _update(want, have, world)
+        change = msgspec.structs.replace(change, fields=tuple(seed.said(change.fields, want, world)))
     return msgspec.structs.replace(change, position=want.position, derived_from=want.derived_from)
 
 
@@ -52,34 +60,42 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 
 
 def _create(doc: Document, world: World) -> Change:
-    want = resolve.defined(doc, world.documents)
-    places = sources.wanted(want, world)
+    want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
+    name, places = doc.key.name, sources.wanted(want, world)
     starts = power.starts_when_created(want.run_strategy)
     refused = (
         *plan_disks.unknown(want, places),
         *_unknown_filters(want, world),
-        *_conflicts(doc.key.name, want, world),
+        *plan_tuning.refusals(want, world),
+        *_conflicts(name, want, world),
         *plan_disks.of_the_host(want, world),
-        *plan_devices.refusals(doc.key.name, want, world, starts=starts),
+        *plan_devices.refusals(name, want, world, starts=starts),
+        *plan_power.beyond(want, world),
+        *(plan_power.stuck(doc, want, world) if starts else ()),
+        *seed.refusal(doc, world.live),
+        *passwords.refusal(doc, world.live),
     )
     if refused:
         return Change(key=doc.key, verb=Verb.CREATE, refused=refused)
-    name, strategy = doc.key.name, want.run_strategy
     define = actions.Define(
         name=name,
         spec=want,
         sources=places,
         mark=mark_of(doc, resolve.digest(doc.spec)),
         domain_type=world.domain_type,
-        start_due=strategy in power.RUNS_ONCE,
+        start_due=want.run_strategy in power.RUNS_ONCE,
         chosen=dict(choice.chosen(name, world)),
     )
-    steps = [Step(key=doc.key, op="vm.define", text=f"define VM {name}", action=define)]
+    steps = [*seed.making(doc, want, world.live, (seed.DRIVE_PATH,))]
+    steps.append(Step(key=doc.key, op="vm.define", text=f"define VM {name}", action=define))
+    if passwords.file_of(doc):
+        steps.append(passwords.keeping(doc, define.mark))  # before anybody may start it
     if want.autostart:
-        steps.append(_autostart(doc.key, True))
-    if power.starts_when_created(strategy):
-        steps.append(_start(doc.key, sources.uses(want, world)))
+        steps.append(plan_power.autostart(doc.key, True))
+    if starts:
+        steps.append(plan_power.start(doc, want, world))
         steps += _ports(doc, None, world)
+    steps += seed.sweeping(doc.key, want, world.live, lets_go=True)
     return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps), notes=guest_os.told(doc.spec))
 
 
@@ -95,9 +111,11 @@ def _named(doc: Document) -> tuple[FieldChange, ...]:
     )
 
 
-def _remove(have: Observed) -> Change:
+def _remove(have: Observed, world: World) -> Change:
     key, domain = have.key, have.detail
     name = key.name
+    if domain is None:
+        return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=tuple(seed.removing(name, world.live)))
     refused = _left_alone(domain) or _busy(domain)
     if refused:
         return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, refused=refused)
@@ -109,7 +127,7 @@ def _remove(have: Observed) -> Change:
     if actions.active(domain):
         note = observe.parsed(domain.inactive).note
         stop = actions.Stop(name, float(note.stop), note.force)
-        steps.append(_stop(key, stop, "it runs, and no document declares it any more"))
+        steps.append(plan_power.stop(key, stop, "it runs, and no document declares it any more"))
     undefine = Step(
         key=key,
         op="vm.undefine",
@@ -117,7 +135,8 @@ def _remove(have: Observed) -> Change:
         action=actions.Undefine(name),
         deletes=True,
     )
-    return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=(*steps, undefine))
+    images = seed.removing(name, world.live)  # before the definition, without which nobody would look for them
+    return Change(key=key, verb=Verb.DELETE, cause=Cause.PRUNE, steps=(*steps, *images, undefine))
 
 
 def _foreign(doc: Document) -> Change:
@@ -138,15 +157,20 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     if domain.inactive is None:
         return Change(key=key, verb=Verb.UPDATE, refused=alone)
     found = differ.differences(doc, domain, have.mark, world)
-    act = power.decide(_strategy(doc, found.want, have), domain, observe.parsed(domain.inactive).note.start_due)
+    act = power.decide(power.strategy(doc, have.mark), domain, observe.parsed(domain.inactive).note.start_due)
     loose, ports = taps.loose(domain, world.live), tuple(taps.differences(doc, domain, have.mark, world))
     mark = _mark(doc, have)
-    settled = not found.any and not loose and not ports and act == power.Power.LEAVE
-    if have.mark and have.mark.flags == mark.flags and settled and not (alone and _held(doc, found.want, have)):
-        return Change(key=key, verb=Verb.NONE)
+    reboot = update.reboot_action(doc, have.mark, domain, found.want, pending=bool(found.boot))
+    settled = not found.any and not loose and not ports and act == power.Power.LEAVE and reboot is None
+    settled = settled and not seed.untidy(doc, found.want, world.live) and not any(passwords.refusal(doc, world.live))
+    if have.mark and have.mark.flags == mark.flags and settled and not (alone and _held(doc, have)):
+        return Change(key=key, verb=Verb.NONE, notes=_unknown(doc, world))
     want, places = found.want, sources.wanted(found.want, world)
     restarts = bool(found.boot)  # what differs in the definition alone is right in the instance that runs
-    allowed = restarts and want.update_policy.restart == Restart.ALLOWED
+    allowed = restarts and update.due(want, world.live.at)
+    wakes = act == power.Power.START and not actions.active(domain)
+    stuck = plan_power.stuck(doc, want, world) if wakes or (allowed and act != power.Power.STOP) else ()
+    allowed = allowed and not stuck
     fields = _fields(found, domain, act, pending=restarts and not allowed and act != power.Power.STOP)
     fields += tuple(field for port in ports for field in port.fields)
     refused = (
@@ -154,39 +178,48 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         *(plan_disks.unknown(want, places) if found.define else ()),
         *plan_disks.foreign(doc, domain, found, world),
         *(_unknown_filters(want, world) if _filters(found) else ()),
+        *plan_tuning.changed(found, world),
         *(_conflicts(key.name, want, world) if _identities(found) else ()),
         *(plan_disks.of_the_host(want, world) if _identities(found) or act == power.Power.START or allowed else ()),
         *plan_devices.changed(found, domain, world, starts=allowed or act == power.Power.START),
+        *(plan_power.beyond(want, world) if found.define or found.boot else ()),
+        *(plan_power.crowded(doc, world) if _GROWING & found.live.keys() else ()),
     )
     steps: list[Step] = []
     if not refused:
         chosen = dict(choice.chosen(key.name, world))
+        steps += seed.making(doc, want, world.live, found.define)
         steps += _defining(key, found, places, chosen, mark, have, remark=bool(ports))
+        steps += [passwords.keeping(doc, mark)] if passwords.PATH in found.define else []
         steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
-        starts = act == power.Power.START or allowed
+        if reboot is not None and not allowed and act == power.Power.LEAVE:
+            steps.append(plan_power.reboot(key, reboot))
+        starts = (act == power.Power.START or allowed) and not stuck
         if not starts and act != power.Power.STOP:
             steps += [port.step for port in ports if port.step]
             steps += _ports(doc, have.mark, world, live.plugged(found))
-        steps += _power(key, want, act, sources.uses(want, world), restart=allowed)
+        does = power.Power.LEAVE if stuck and wakes else act
+        steps += plan_power.steps(doc, want, does, world, restart=allowed)
         steps += _ports(doc, have.mark, world) if starts and act != power.Power.STOP else ()
+        lets_go = allowed or act == power.Power.STOP or seed.replaced(found.live)
+        steps += seed.sweeping(key, want, world.live, lets_go=lets_go)
+    # A file that cannot be read holds up nothing else.
+    refused += (*stuck, *seed.refusal(doc, world.live), *passwords.refusal(doc, world.live))
     different = bool(steps or refused or any(not field.ignored for field in fields))
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if different else Verb.NONE
-    if alone and (steps or act != power.Power.LEAVE or _held(doc, want, have)):
+    if alone and (steps or act != power.Power.LEAVE or _held(doc, have)):
         refused, steps = (*refused, *alone), []
         verb = Verb.UPDATE if verb == Verb.NONE else verb
     elif any(step.op != "vm.start" for step in steps) and (busy := _busy(domain)):
         # It may go on as it is, and start as it is: what waits is the change.
         refused, steps = (*refused, *busy), [step for step in steps if step.op == "vm.start" and not step.restart]
     # The digest is that of what was defined last: what differs from the same spec was changed by somebody else.
-    differs = bool(found.define or found.live or loose or ports) or (
+    fresh = seed.other_data(found.define, key.name, world.live) | {passwords.PATH}
+    differs = bool((found.define.keys() | found.live.keys()) - fresh or loose or ports) or (
         act == power.Power.START and want.run_strategy == RunStrategy.ALWAYS
     )
     drift = differs and have.mark is not None and have.mark.digest == mark.digest
-    waiting = [f.path for f in fields if f.pending]
-    notes = [f"takes effect at the next start: {', '.join(waiting)}"] if waiting else []
-    if any(path.startswith(("spec.clock", "spec.features")) for path in (*found.define, *found.boot)):
-        notes += guest_os.told(doc.spec)
     return Change(
         key=key,
         verb=verb,
@@ -194,8 +227,25 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         fields=fields,
         steps=tuple(steps),
         refused=refused,
-        notes=tuple(notes),
+        notes=tuple(_notes(doc, have, found, fields, world)),
+        again=update.opens(want, world.live.at) if any(f.pending for f in fields) else None,
     )
+
+
+def _notes(
+    doc: Document, have: Observed, found: differ.Differences, fields: tuple[FieldChange, ...], world: World
+) -> Iterable[str]:
+    if waiting := [field.path for field in fields if field.pending]:
+        told = update.told(doc, have.mark, found.want, world.live.at)
+        yield f"takes effect at the next start: {', '.join(waiting)} ({told})"
+    yield from _unknown(doc, world)
+    if any(path.startswith(("spec.clock", "spec.features")) for path in (*found.define, *found.boot)):
+        yield from guest_os.told(doc.spec)
+
+
+def _unknown(doc: Document, world: World) -> tuple[str, ...]:
+    """What is secret, and could not be compared."""
+    return (*seed.notes(doc, world.live), *passwords.notes(doc, world.live))
 
 
 def _mark(doc: Document, have: Observed) -> Mark:
@@ -203,17 +253,9 @@ def _mark(doc: Document, have: Observed) -> Mark:
     return mark_of(doc, digest, adopted=have.mark.adopted if have.mark else True)
 
 
-def _strategy(doc: Document, want: VirtualMachineSpec, have: Observed) -> RunStrategy:
-    """An adopted VM is left on or off as it is, unless its document says otherwise."""
-    adopted = have.mark is None or have.mark.adopted
-    if adopted and "/spec/runStrategy" not in set(given_paths(doc.given)):
-        return RunStrategy.MANUAL
-    return want.run_strategy
-
-
-def _held(doc: Document, want: VirtualMachineSpec, have: Observed) -> bool:
+def _held(doc: Document, have: Observed) -> bool:
     """Should it run, while its state keeps it from running?"""
-    return _strategy(doc, want, have) == RunStrategy.ALWAYS
+    return power.strategy(doc, have.mark) == RunStrategy.ALWAYS
 
 
 def _identities(found: differ.Differences) -> bool:
@@ -242,56 +284,29 @@ def _defining(
     remark: bool,
 ) -> Iterable[Step]:
     """``remark``: something is done that stands in no XML; the mark tells later which spec it was done for."""
-    paths = frozenset(found.define) - {"spec.autostart"}
+    paths = frozenset(found.define) - {"spec.autostart", passwords.PATH}
     if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
         redefine = actions.Redefine(
-            name=key.name, spec=found.want, sources=places, chosen=chosen, mark=mark, paths=paths
+            name=key.name,
+            spec=found.want,
+            sources=places,
+            chosen=chosen,
+            mark=mark,
+            paths=paths,
+            module=found.module,
         )
         adopt = have.mark is None
-        text = (
-            f"take over VM {key.name}" if adopt else f"define VM {key.name}: {', '.join(sorted(paths)) or 'its mark'}"
-        )
+        said = ", ".join(sorted(set(map(seed.spoken, paths)))) or "its mark"
+        text = f"take over VM {key.name}" if adopt else f"define VM {key.name}: {said}"
         yield Step(key=key, op="vm.adopt" if adopt else "vm.redefine", text=text, action=redefine)
     if "spec.autostart" in found.define:
-        yield _autostart(key, found.want.autostart)
-
-
-def _power(
-    key: Key, want: VirtualMachineSpec, act: power.Power, disks: tuple[sources.Use, ...], *, restart: bool
-) -> Iterable[Step]:
-    stop = actions.Stop(key.name, float(want.shutdown_timeout), want.force_stop)
-    if act == power.Power.STOP:
-        yield _stop(key, stop, "runStrategy is Halted")
-    elif restart:
-        yield _stop(key, stop, "updatePolicy allows to restart it for the change", restart=True)
-        yield _start(key, disks, restart=True)
-    elif act == power.Power.START:
-        yield _start(key, disks)
+        yield plan_power.autostart(key, found.want.autostart)
 
 
 def _ports(doc: Document, mark: Mark | None, world: World, names: frozenset[str] | None = None) -> Iterable[Step]:
     """What the taps need that come into being in this plan (None: all of them): they have the kernel's defaults."""
     wanted = taps.settings(doc, mark, world.documents)
     return [taps.step(doc.key, s) for s in wanted if s.unusual and (names is None or s.interface in names)]
-
-
-# -- steps -----------------------------------------------------------------------------------------------------
-
-
-def _start(key: Key, disks: tuple[sources.Use, ...], *, restart: bool = False) -> Step:
-    start = actions.Start(key.name, disks)
-    return Step(key=key, op="vm.start", text=f"start VM {key.name}", action=start, restart=restart)
-
-
-def _stop(key: Key, action: actions.Stop, why: str, *, restart: bool = False) -> Step:
-    force = ", then power it off" if action.force else ""
-    text = f"shut down VM {key.name} (up to {action.timeout:g} s{force})"
-    return Step(key=key, op="vm.stop", text=text, action=action, risk=Risk.CUTS_VM, why=why, restart=restart)
-
-
-def _autostart(key: Key, on: bool) -> Step:
-    text = f"{'start' if on else 'do not start'} VM {key.name} with the host"
-    return Step(key=key, op="vm.autostart", text=text, action=actions.Autostart(key.name, on))
 
 
 # -- refusals --------------------------------------------------------------------------------------------------

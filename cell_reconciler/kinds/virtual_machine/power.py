@@ -7,7 +7,10 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from cell_reconciler.kinds.virtual_machine.spec import RunStrategy
+from cell_reconciler.model.document import Document
+from cell_reconciler.model.fields import given_paths
 from cell_reconciler.model.live import Domain
+from cell_reconciler.model.mark import Mark
 
 OFF = frozenset({"shutoff"})
 ON = frozenset({"running", "blocked"})
@@ -31,6 +34,15 @@ class Power(StrEnum):
 
 def starts_when_created(strategy: RunStrategy) -> bool:
     return strategy not in (RunStrategy.MANUAL, RunStrategy.HALTED)
+
+
+def strategy(doc: Document, mark: Mark | None) -> RunStrategy:
+    """An adopted VM is left on or off as it is, unless its document says otherwise."""
+    adopted = mark is None or mark.adopted
+    if adopted and "/spec/runStrategy" not in set(given_paths(doc.given)):
+        return RunStrategy.MANUAL
+    found: RunStrategy = doc.spec.run_strategy
+    return found
 
 
 def decide(strategy: RunStrategy, domain: Domain, start_due: bool) -> Power:

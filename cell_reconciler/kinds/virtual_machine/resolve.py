@@ -9,14 +9,16 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
+from msgspec import inspect as mi
 
-from cell_reconciler.kinds.virtual_machine import guest_os
+from cell_reconciler.kinds.virtual_machine import baseline, guest_os
 from cell_reconciler.kinds.virtual_machine.codec import ports
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.spec import (
     Graphics,
     GraphicsType,
     Interface,
+    Machine,
     VideoModel,
     VirtualMachineSpec,
 )
@@ -69,7 +71,7 @@ def filtering(bridge: str | UnsetType, documents: Mapping[Key, Document]) -> Doc
 
 def defined(doc: Document, documents: Mapping[Key, Document]) -> VirtualMachineSpec:
     """The effective spec as it stands in the domain's XML: what is a setting of the tap is not in there."""
-    want = effective(doc)
+    want = baseline.resolved(effective(doc), documents)
     interfaces = tuple(
         msgspec.structs.replace(nic, vlan=None) if nic.vlan is not None and filtering(nic.bridge, documents) else nic
         for nic in want.interfaces
@@ -89,8 +91,11 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
     cpu = spec.cpu
     if cpu.max_sockets is UNSET:
         cpu = msgspec.structs.replace(cpu, max_sockets=cpu.sockets)
-    tray = CdromBus.SATA if machine_family(spec.machine.type) == "q35" else CdromBus.IDE
-    cdroms = tuple(msgspec.structs.replace(c, bus=tray) if c.bus is UNSET else c for c in spec.cdroms)
+    memory = spec.memory
+    if memory.current == memory.guest:  # all of it, as it is without saying so
+        memory = msgspec.structs.replace(memory, current=UNSET)
+    bus = tray(spec.machine)
+    cdroms = tuple(msgspec.structs.replace(c, bus=bus) if c.bus is UNSET else c for c in spec.cdroms)
     spec = guest_os.filled(spec)
     spare: Any = spec.hotplug_ports
     if spare is UNSET and machine_family(spec.machine.type) == "q35":
@@ -103,9 +108,15 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
         graphics=graphics,
         video=video,
         cpu=cpu,
+        memory=memory,
         cdroms=cdroms,
     )
     return _settled(full)  # type: ignore[no-any-return] # the type of what it is given
+
+
+def tray(machine: Machine) -> CdromBus:
+    """The bus of a CD-ROM drive whose document names none."""
+    return CdromBus.SATA if machine_family(machine.type) == "q35" else CdromBus.IDE
 
 
 def _interface(vm: str, nic: Interface) -> Interface:
@@ -118,25 +129,40 @@ def _settled(value: Any) -> Any:
     """UNSET → None, all the way down: what a VM's document leaves out is not there, and that is ours."""
     if isinstance(value, msgspec.Struct):
         changes = {}
-        for name in value.__struct_fields__:
+        for name in _unsettled(value.__class__):
             old = getattr(value, name)
-            new = _settled(old)
+            new = None if old is UNSET else _settled(old)
             if new is not old:
                 changes[name] = new
         return msgspec.structs.replace(value, **changes) if changes else value
     if isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
         items = tuple(_settled(item) for item in value)
         return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
-    return None if value is UNSET else value
+    return value
+
+
+@cache
+def _unsettled(struct: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields that may be UNSET, or have something inside that may be."""
+    return tuple(
+        field.name
+        for field in fields_of(struct)
+        if (field.default is UNSET and not field.required) or _struct_of(field.type)
+    )
+
+
+def _struct_of(kind: Any) -> bool:
+    return isinstance(kind.item_type if isinstance(kind, mi.VarTupleType) else kind, mi.StructType)
 
 
 def digest(spec: VirtualMachineSpec) -> str:
     """Digest of what a document says of the host: policies may change without any writing.
 
-    Of the document, not of what a guest OS or a name fills in: another table of defaults changes no digest.
+    Of the document, not of what a guest OS or a name fills in: another table of defaults changes no digest. Anybody who
+    may list domains can read it, so that the data for cloud-init is not part of it.
     """
     others = {name: value for name, value in policies().items() if name != "guest_os"}  # which gives defaults
-    return spec_digest(msgspec.structs.replace(spec, **others))
+    return spec_digest(msgspec.structs.replace(spec, **others, cloud_init=UNSET))
 
 
 @cache

@@ -11,17 +11,22 @@ from typing import NamedTuple
 
 from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.links import ports
+from cell_reconciler.kinds.secret import check_secret
 from cell_reconciler.kinds.virtual_machine import (
+    baseline,
     devices,
     resolve,
     rules_devices,
     rules_guest,
     rules_host_devices,
+    rules_running,
+    rules_seed,
     rules_sources,
+    rules_tuning,
     sources,
 )
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
-from cell_reconciler.kinds.virtual_machine.spec import CpuMode, RunStrategy, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec import CpuMode, GraphicsType, VirtualMachineSpec
 from cell_reconciler.kinds.world import pool_targets
 from cell_reconciler.model import vlans
 from cell_reconciler.model.diagnostic import Severity
@@ -36,7 +41,6 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}\Z")  # libvirt refuses '/'
 _LONGEST_LINK = 15  # IFNAMSIZ less the NUL
 _VCPUS = {"q35": 710, "pc": 255}  # of the newest QEMU in use; an older one says so when it is defined
 _MIB = 2**20
-_MOST_MEMORY = 16 * 2**40
 
 
 def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:
@@ -49,22 +53,19 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
             message=f"{doc.key.name!r} is no name for a VM: letters, digits, '.', '_', '-', at most 63",
         )
     yield from _board(spec)
+    yield from baseline.problems(spec, documents)
     yield from _unique_names(spec)
     yield from _boot_order(spec)
     yield from rules_devices.check(spec, documents)
+    yield from rules_tuning.check(spec)
+    yield from rules_seed.check(spec)
     yield from rules_sources.check(spec, documents)
     yield from rules_host_devices.check(spec)
     yield from rules_guest.check(doc, documents)
     yield from _bridges(spec, documents)
     yield from _identities(doc, documents)
     yield from _console(spec)
-    if spec.autostart and spec.run_strategy == RunStrategy.HALTED:
-        yield Problem(
-            pointer="/spec/autostart",
-            rule="vm-autostart-halted",
-            message="libvirt would start a VM that runStrategy Halted stops again",
-            advice="leave autostart out, or choose another runStrategy",
-        )
+    yield from rules_running.check(doc)
 
 
 def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
@@ -87,13 +88,13 @@ def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
     if both:
         message = f"{', '.join(both)}: required and disabled"
         yield Problem(pointer="/spec/cpu/features", rule="vm-cpu-features", message=message)
-    count = max(cpu.sockets, 0 if cpu.max_sockets is UNSET else cpu.max_sockets) * cpu.cores * cpu.threads
+    count = rules_tuning.vcpus(spec)
     if count > most:
         what = f"{count} vCPUs (sockets or maxSockets x cores x threads)"
         message = f"{what} are more than the {most} that {spec.machine.type} has"
         yield Problem(pointer="/spec/cpu", rule="vm-vcpus", message=message)
     guest = int(spec.memory.guest)
-    if guest % _MIB or not _MIB <= guest <= _MOST_MEMORY:
+    if guest % _MIB or not _MIB <= guest <= rules_tuning.MOST_MEMORY:
         yield Problem(pointer="/spec/memory/guest", rule="vm-memory", message="memory is whole MiB, from 1MiB to 16TiB")
 
 
@@ -180,6 +181,12 @@ def _console(spec: VirtualMachineSpec) -> Iterator[Problem]:
         yield Problem(
             pointer="/spec/graphics/listen", rule="vm-listen", message=f"{spec.graphics.listen!r} is no IP address"
         )
+    if spec.graphics.password is not UNSET:
+        yield from check_secret(spec.graphics.password, "/spec/graphics/password")
+    for field in ("port", "password"):
+        if spec.graphics.type == GraphicsType.NONE and getattr(spec.graphics, field) is not UNSET:
+            message = f"{field} says nothing with type none"
+            yield Problem(pointer=f"/spec/graphics/{field}", rule="vm-graphics", message=message)
 
 
 # -- unique over all documents -----------------------------------------------------------------------------------
@@ -209,6 +216,8 @@ def _claims(doc: Document, documents: Mapping[Key, Document], pools: Mapping[str
         yield _Claim(f"vsock CID {spec.vsock.cid}", "vm-vsock-cid", "/spec/vsock/cid")
     for index, nic in enumerate(spec.interfaces):
         yield _Claim(f"MAC {nic.mac}", "vm-mac-unique", f"/spec/interfaces/{index}/mac")
+    if spec.graphics.port is not None:
+        yield _Claim(f"VNC port {spec.graphics.port}", "vm-port-unique", "/spec/graphics/port")
     for index, disk in enumerate(spec.disks):
         pointer, place = f"/spec/disks/{index}", sources.claimed(disk, documents, pools)
         if disk.volume:

@@ -69,6 +69,8 @@ def _ide(spec: VirtualMachineSpec) -> Iterator[Problem]:
     for index, drive in enumerate(spec.cdroms):
         if drive.bus == CdromBus.IDE or (drive.bus is UNSET and pc):
             drives.append((f"/spec/cdroms/{index}/bus", drive))  # type: ignore[arg-type] # only its place counts
+    if pc and spec.cloud_init is not UNSET:
+        drives.append(("/spec/cloudInit", spec.cloud_init))  # type: ignore[arg-type] # only its place counts
     if drives and not pc:
         message = "machine q35 has no IDE"
         yield Problem(pointer=drives[0][0], rule="vm-ide", message=message, advice="take sata, or machine type pc")

@@ -24,14 +24,14 @@ from cell_reconciler.model.key import Key
 from cell_reconciler.model.suggest import did_you_mean
 
 _LEAST_RETRIES = 4095  # libvirt's own limit
-# An enlightenment → those that QEMU refuses to start it without, on KVM.
+# An enlightenment → the one without which QEMU does not start a VM that has it, on KVM.
 _NEEDS = {
-    "synic": ("vpindex",),
-    "stimer": ("synic",),
-    "stimer_direct": ("stimer",),
-    "tlbflush": ("vpindex",),
-    "ipi": ("vpindex",),
-    "evmcs": ("vapic",),
+    "synic": "vpindex",
+    "stimer": "synic",
+    "stimer_direct": "stimer",
+    "tlbflush": "vpindex",
+    "ipi": "vpindex",
+    "evmcs": "vapic",
 }
 _MIB = 2**20
 
@@ -107,10 +107,9 @@ def _hyperv(spec: VirtualMachineSpec) -> Iterator[Problem]:
     """Of an adopted domain what is left out may be on: only what is said to be off is."""
     hyperv: Any = spec.features.hyperv
     names = {field.name: field.yaml for field in fields_of(Hyperv)}
-    for name, needed in _NEEDS.items():
-        for other in needed:
-            if getattr(hyperv, name) is True and getattr(hyperv, other) is False:
-                yield _lacks(names[name], names[other])
+    for name, other in _NEEDS.items():
+        if getattr(hyperv, name) is True and getattr(hyperv, other) is False:
+            yield _lacks(names[name], names[other])
     if hyperv.stimer is True and spec.clock.hyperv_clock is False:
         yield _lacks("stimer", "clock.hypervClock")
     if hyperv.spinlocks is not UNSET and 0 < hyperv.spinlocks < _LEAST_RETRIES:

@@ -11,6 +11,8 @@ from cell_reconciler.model.live import Image
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import Origin, PoolTarget
 
+AT_ONCE = 20  # snapshots that one call deletes
+
 
 class VolumeAction(msgspec.Struct, frozen=True, kw_only=True):
     """Base: an action on the volume ``name`` of a pool."""
@@ -128,7 +130,9 @@ class DeleteSnapshots(VolumeAction, frozen=True, kw_only=True):
         return not self._left(doors)
 
     def do(self, doors: Doors) -> None:
-        doors.pool(self.target).delete_snapshots(self.name, self._left(doors))
+        left = self._left(doors)
+        for start in range(0, len(left), AT_ONCE):  # each call has a deadline, and a deletion takes its time
+            doors.pool(self.target).delete_snapshots(self.name, left[start : start + AT_ONCE])
 
     def _left(self, doors: Doors) -> list[str]:
         found = doors.pool(self.target).snapshots(self.name)

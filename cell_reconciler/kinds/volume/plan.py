@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from cell_reconciler.kinds.compare import compare, covered
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.volume import notes, settings, source, trash, upkeep
+from cell_reconciler.kinds.volume import notes, room, settings, source, trash, upkeep
 from cell_reconciler.kinds.volume.actions import Create, Grow, GrowOnline, Remove, SetMark, Settings, Trash
 from cell_reconciler.kinds.volume.spec import ReclaimPolicy, VolumeSpec
 from cell_reconciler.kinds.volume.usage import opened, users
@@ -50,6 +50,7 @@ def converge(doc: Document, have: Observed | None, world: World) -> Change:
     if have is None:
         live = world.live
         lost = trash.lies_there(doc, target, live) or _lost(doc, target, live) or _sourceless(spec, target, live)
+        lost = lost or room.refusal(doc, world)
         if lost is not None:
             return Change(key=doc.key, verb=Verb.CREATE, refused=(lost,), position=doc.position)
         return _create(doc, spec, target, world)
@@ -125,6 +126,8 @@ def _update(doc: Document, spec: VolumeSpec, have: Observed, target: PoolTarget,
     refused = _refusals(spec, have.spec, acted)
     if "spec.size" in acted and not refused and (away := _libvirt_away(world.live)) is not None:
         refused = (away,)  # by whom it is grown depends on who has it open
+    if "spec.size" in acted and not refused and (full := room.refusal(doc, world)) is not None:
+        refused = (full,)
     steps = () if refused else tuple(_steps(doc, spec, have, target, world, acted))
     changes = bool(acted) or any(not step.upkeep for step in steps)
     verb = Verb.ADOPT if have.mark is None else Verb.UPDATE if changes else Verb.NONE

@@ -11,11 +11,12 @@ import yaml
 from cell_reconciler.drivers.doors import Doors
 from cell_reconciler.kinds import kind
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.world import build
+from cell_reconciler.kinds.world import build, guest_targets
 from cell_reconciler.model.change import Change
 from cell_reconciler.model.diagnostic import Position
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import decode
+from cell_reconciler.model.guest import SAME, SEEDS, GuestTarget, Password, Seed
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live
 
@@ -52,12 +53,28 @@ def pool(name: str, path: str) -> Document:
     return document({"apiVersion": "cell/v1", "kind": "StoragePool", "metadata": {"name": name}, "spec": spec})
 
 
-def world(*docs: Document, live: Live | None = None, domain_type: str = "qemu") -> World:
+LAB = {"cpu": 1000, "memory": 100, "disk": 1000}  # overcommit of a small machine that emulates many VMs
+
+
+def world(
+    *docs: Document, live: Live | None = None, domain_type: str = "qemu", overcommit: dict[str, float] | None = None
+) -> World:
     """What planning looks at; ``live`` as observed."""
-    host = document(
-        {"apiVersion": "cell/v1", "kind": "Host", "metadata": {"name": "h1"}, "spec": {"domainType": domain_type}}
-    )
+    allowed = {"domainType": domain_type, "overcommit": LAB if overcommit is None else overcommit}
+    host = document({"apiVersion": "cell/v1", "kind": "Host", "metadata": {"name": "h1"}, "spec": allowed})
     return build("h1", {doc.key: doc for doc in (host, *docs)}, live or Live(host="h1"))
+
+
+def settled(doc: Document, live: Live) -> Live:
+    """As a host has it that made the image of this VM, and set its password."""
+    wanted = guest_targets({doc.key: doc}).get(doc.key.name, GuestTarget())
+    seeds, passwords = dict(live.seeds), dict(live.passwords)
+    if wanted.seed:
+        images: dict[str, tuple[str, ...]] = {f"{SEEDS}/{doc.key.name}.1.iso": ()}
+        seeds[doc.key.name] = Seed(images=images, declared=wanted.seed.declared)
+    if wanted.password:
+        passwords[doc.key.name] = Password(file=wanted.password, defined=SAME, running=SAME)
+    return msgspec.structs.replace(live, seeds=seeds, passwords=passwords)
 
 
 def planned(doc: Document, around: World) -> Change:

@@ -1,4 +1,4 @@
-"""libvirt's own RelaxNG schema of a domain, and the tree that a plan's first step would define."""
+"""libvirt's own RelaxNG schema of a domain, and the tree that a plan would define."""
 
 from __future__ import annotations
 
@@ -23,6 +23,4 @@ def domain_schema() -> etree.RelaxNG:
 
 
 def rendered(change: Change) -> Any:
-    define = change.steps[0].action
-    assert isinstance(define, actions.Define), change
-    return define.tree()
+    return next(step.action for step in change.steps if isinstance(step.action, actions.Define)).tree()

@@ -65,8 +65,8 @@ DEVICES = HostDevices(
     iommu=True,
     pci={device.address: device for device in PCI},
     usb=(
-        UsbDevice(port="1-4", bus=1, device=4, ids="0951:1666", text="DataTraveler"),
-        UsbDevice(port="1-5", bus=1, device=5, ids="0529:0001", text="HASP"),
+        UsbDevice(port="1-4", bus=1, device=4, ids="0951:1666"),
+        UsbDevice(port="1-5", bus=1, device=5, ids="0529:0001"),
         UsbDevice(port="1-6", bus=1, device=6, ids="0403:6001"),
         UsbDevice(port="1-7", bus=1, device=7, ids="0403:6001"),
         UsbDevice(port="1-1", bus=1, device=2, ids="05e3:0608", hub=True),
@@ -237,6 +237,12 @@ def test_a_vm_keeps_the_card_that_it_has_whoever_comes_first() -> None:
 def test_a_card_that_another_document_names_is_not_chosen() -> None:
     named, any_of = vm("z", hostDevices=[pci(address=HBA)]), vm("a", hostDevices=[pci(id="1000:0097")])
     assert addresses(named, any_of, around=two_cards())["a"] == "0000:3c:00.0"
+
+
+def test_a_group_that_is_asked_for_whole_by_ids_is_given_whole() -> None:
+    gpu, audio = {"name": "gpu", "pci": {"id": "10de:1eb8"}}, {"name": "audio", "pci": {"id": "10de:10f8"}}
+    assert not refused(gpu, audio)
+    assert GPU_AUDIO in refused(gpu)["NoFreeHostDevice"], "its other half would stay"
 
 
 def test_when_none_is_free_it_is_said_why() -> None:

@@ -167,7 +167,7 @@ def test_what_needs_a_restart_is_defined_and_pending(spec: dict[str, Any], path:
 
 
 def test_with_permission_the_vm_is_restarted_for_it() -> None:
-    change = _plan(memory={"guest": "256MiB"}, updatePolicy={"restart": "Allowed"})
+    change = _plan(memory={"guest": "256MiB"}, updatePolicy={"restart": "Now"})
     assert _ops(change) == ["vm.redefine", "vm.stop", "vm.start"]
     assert [s.restart for s in change.steps] == [False, True, True]
     assert change.risk == Risk.CUTS_VM
@@ -247,7 +247,7 @@ def test_drift_of_the_running_instance_alone_is_repaired_there() -> None:
 
 def test_drift_of_the_definition_alone_is_repaired_there_without_a_restart() -> None:
     inactive = (DATA / "web.inactive.xml").read_text().replace(">131072<", ">262144<")
-    change = _plan(_web(inactive=inactive), updatePolicy={"restart": "Allowed"})
+    change = _plan(_web(inactive=inactive), updatePolicy={"restart": "Now"})
     assert [(f.path, f.have, f.pending) for f in change.fields] == [("spec.memory.guest", "256MiB", False)]
     assert _ops(change) == ["vm.redefine"]
     assert change.cause == Cause.DRIFT

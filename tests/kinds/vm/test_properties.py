@@ -8,15 +8,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cell_reconciler.kinds.compare import compare
-from cell_reconciler.kinds.virtual_machine import observe, patch, resolve, xml
-from cell_reconciler.kinds.virtual_machine import sources as places
+from cell_reconciler.kinds.virtual_machine import differ, observe, patch, xml
 from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
-from cell_reconciler.model.live import Domain
+from cell_reconciler.model.live import Domain, Live
 from cell_reconciler.model.mark import Mark
-from tests.kinds.vm.make import VM, pool, vm, world
+from tests.kinds.vm.make import VM, pool, settled, vm, world
 from tests.kinds.vm.schema import domain_schema, rendered
 
 POOL = pool("local", "/var/lib/libvirt/images/cell")
@@ -30,7 +29,22 @@ def _optional(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=fields)
 
 
+_cpus = st.builds(
+    lambda first, more, out: f"{first}-{first + more}" + (f",^{first + more}" if out and more else ""),
+    st.integers(0, 99),
+    st.integers(0, 9),
+    st.booleans(),
+)
+_pinning = _optional(
+    cpuset=_cpus,
+    vcpus=st.lists(st.integers(0, 3), unique=True).flatmap(
+        lambda numbers: st.tuples(*[_cpus.map(lambda cpuset, n=n: {"vcpu": n, "cpuset": cpuset}) for n in numbers])
+    ),
+    emulator=_cpus,
+    ioThreads=_cpus.map(lambda cpuset: [{"ioThread": 1, "cpuset": cpuset}]),
+)
 _cpu = st.one_of(
+    _optional(shares=st.integers(2, 262144), limit=st.sampled_from([1, 2.5, "10m", "1250m"]), pinning=_pinning),
     _optional(
         sockets=st.integers(1, 4),
         maxSockets=st.integers(1, 8),
@@ -43,6 +57,7 @@ _cpu = st.one_of(
     ),
     st.just({"mode": "host-passthrough"}),
     st.just({"mode": "custom", "model": "EPYC"}),
+    st.just({"mode": "custom", "model": "EPYC", "vendor": "AMD"}),
 )
 _limits = st.one_of(
     st.just({"totalBytesSec": 10_000_000}),
@@ -136,6 +151,20 @@ _function = st.fixed_dictionaries(
     {"sriov": st.fixed_dictionaries({"address": _address})},
     optional={"vlan": st.integers(1, 4094), "bootOrder": st.integers(401, 500)},
 )
+_secret = st.sampled_from([{"file": "/root/secret"}, {"credential": "secret"}])
+_graphics = st.one_of(
+    st.just({"type": "none"}),
+    _optional(listen=st.just("0.0.0.0"), port=st.integers(5900, 65535), password=_secret),
+)
+_cloud_init = st.one_of(
+    _optional(
+        userData=_printable,
+        networkDataFrom=_secret,
+        instanceId=st.just("i-1"),
+        metaData=st.dictionaries(_names, st.one_of(_printable, st.integers(), st.lists(_printable, max_size=2))),
+    ),
+    _optional(userDataFrom=_secret, networkData=_printable),
+)
 _cdrom = _optional(bus=st.sampled_from(["sata", "ide", "scsi"]), media=st.just("/iso/any.iso"))
 
 _clock = _optional(
@@ -164,6 +193,25 @@ _hyperv = _optional(
 ).map(_consistent)
 
 
+def _plugged(guest: int) -> st.SearchStrategy[dict[str, Any]]:
+    """What may be plugged in and what the balloon leaves, for a guest of so many MiB."""
+    more = st.integers(0, 40).map(lambda steps: f"{guest + 128 * steps}MiB")
+    return _optional(maxGuest=more, current=st.integers(1, guest).map(lambda size: f"{size}MiB"))
+
+
+@st.composite
+def _cells(draw: st.DrawFn, cpu: dict[str, Any], guest: int) -> list[dict[str, Any]]:
+    """One cell or two with all vCPUs and all of so many MiB."""
+    most = max(cpu.get("sockets", 1), cpu.get("maxSockets", 1)) * cpu.get("cores", 1) * cpu.get("threads", 1)
+    first = draw(st.integers(1, most))
+    parts = (
+        [(0, first, guest // 2 or 1), (first, most, guest - guest // 2)] if 1 <= first < most else [(0, most, guest)]
+    )
+    where = _optional(hostNodes=st.just("0"), mode=st.sampled_from(["strict", "preferred", "interleave"]))
+    cells = [{"cpus": f"{a}-{b - 1}", "memory": f"{size}MiB", **draw(where)} for a, b, size in parts]
+    return [{"cell": number, **cell} for number, cell in enumerate(cells)]
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> Document:
     """A VirtualMachine named ``any`` that passes ``check``."""
@@ -187,7 +235,8 @@ def specs(draw: st.DrawFn) -> Document:
             cpu=_cpu,
             machine=st.sampled_from([{"type": "q35"}, {"type": "pc"}, {"type": "pc-q35-7.2"}]),
             boot=_optional(initrd=st.just("/i"), cmdline=st.just("a=b c")).map(lambda b: {"kernel": "/k", **b}),
-            graphics=st.sampled_from([{"type": "none"}, {"type": "vnc", "listen": "0.0.0.0"}]),
+            graphics=_graphics,
+            cloudInit=_cloud_init,
             serialConsole=st.booleans(),
             guestAgent=st.booleans(),
             rng=st.booleans(),
@@ -204,26 +253,31 @@ def specs(draw: st.DrawFn) -> Document:
                 model=st.sampled_from(["i6300esb", "ib700"]), action=st.sampled_from(["reset", "pause", "inject-nmi"])
             ),
             runStrategy=st.sampled_from(["Always", "Once", "Manual", "Halted"]),
+            startOrder=st.integers(0, 1000),
+            deletionProtection=st.booleans(),
+            updatePolicy=st.sampled_from([{"restart": "Now"}, {"restart": "Never"}]),
         )
     )
     memory = draw(_optional(balloon=st.booleans(), hugepages=_optional(pageSize=st.sampled_from(["2MiB", "1GiB"]))))
-    guest = {"guest": f"{draw(st.integers(1, 2**20))}MiB", **memory}
+    guest = draw(st.integers(1, 2**20))
+    memory |= {"guest": f"{guest}MiB"} | draw(_plugged(guest))
+    if draw(st.booleans()):
+        spec |= {"cpu": {**spec.get("cpu", {}), "numa": {"cells": draw(_cells(spec.get("cpu", {}), guest))}}}
     if spec.get("machine") == {"type": "pc"}:
         spec.pop("hotplugPorts", None)
     if spec.get("guestOS") == "win2k22" or spec.get("features", {}).get("hyperv", {}).get("stimer"):
         spec["clock"] = {**spec.get("clock", {}), "hypervClock": True}
-    doc = vm("any", memory=guest, disks=disks, cdroms=cdroms, interfaces=nics, hostDevices=handed, **spec)
+    doc = vm("any", memory=memory, disks=disks, cdroms=cdroms, interfaces=nics, hostDevices=handed, **spec)
     assume(not [p for p in VM.check(doc, {doc.key: doc}) if p.severity == Severity.ERROR])
     return doc
 
 
 def _tree(doc: Document) -> Any:
-    return rendered(VM.plan(doc, None, world(POOL, doc)))
+    return rendered(VM.plan(doc, None, world(POOL, doc, live=settled(doc, Live(host="h1")))))
 
 
 def _known(doc: Document) -> observe.Known:
-    around = world(POOL, doc)
-    return observe.Known(resolve.effective(doc), places.wanted(doc.spec, around), around.pools)
+    return differ.known(doc, world(POOL, doc, live=settled(doc, Live(host="h1"))))
 
 
 @given(specs())
@@ -237,8 +291,7 @@ def test_a_valid_spec_renders_to_valid_xml_that_reads_as_itself(doc: Document) -
 def test_what_is_defined_as_declared_needs_nothing(doc: Document) -> None:
     text = xml.text(_tree(doc))
     domain = Domain(uuid="", name="any", state="shutoff", inactive=text, active=None)
-    live = world(POOL, doc).live
-    around = world(POOL, doc, live=type(live)(host="h1", domains={"any": domain}))
+    around = world(POOL, doc, live=settled(doc, Live(host="h1", domains={"any": domain})))
     have = VM.observe("any", around)
     assert have is not None
     change = VM.plan(doc, have, around)
@@ -248,7 +301,9 @@ def test_what_is_defined_as_declared_needs_nothing(doc: Document) -> None:
 
 @given(specs(), specs())
 def test_patching_one_spec_into_another_gives_the_other(before: Document, after: Document) -> None:
-    root, known, want = _tree(before), _known(after), resolve.effective(after)
+    root, known = _tree(before), _known(after)
+    want = known.want
+    assert want is not None
     stranger = root.makeelement("stranger", {"keep": "me"})
     root.find("devices").append(stranger)
     changes = compare(want, observe.in_words_of(observe.parse(root), known))

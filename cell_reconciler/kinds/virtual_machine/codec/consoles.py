@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cell_reconciler.kinds.virtual_machine.codec import Codec, add, child, drop, remove
+from cell_reconciler.kinds.virtual_machine.codec import Codec, absent, add, child, drop, remove, unset
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -61,6 +61,7 @@ class GraphicsType(Codec):
         elif self.read(scope) == "none":
             add(child(scope, "devices"), "graphics", type="vnc", port="-1", autoport="yes")
             GraphicsListen().write(scope, owner.listen, owner, context)
+            GraphicsPort().write(scope, owner.port, owner, context)
 
 
 class GraphicsListen(Codec):
@@ -76,6 +77,26 @@ class GraphicsListen(Codec):
             vnc.set("listen", str(value))
             drop(vnc, "listen")
             add(vnc, "listen", type="address", address=str(value))
+
+
+class GraphicsPort(Codec):
+    """The port of the VNC console; None where libvirt chooses one, which a running instance shows as well."""
+
+    def read(self, scope: Element) -> int | None:
+        vnc = scope.find("devices/graphics[@type='vnc']")
+        if vnc is None or vnc.get("autoport") == "yes":
+            return None
+        port = int(vnc.get("port") or 0)
+        return port if port > 0 else None
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        vnc = scope.find("devices/graphics[@type='vnc']")
+        if vnc is not None:
+            if vnc.get("socket"):  # instead of a port
+                unset(vnc, "socket")
+                drop(vnc, "listen[@type='socket']")
+            vnc.set("port", "-1" if absent(value) else str(value))
+            vnc.set("autoport", "yes" if absent(value) else "no")
 
 
 class Video(Codec):

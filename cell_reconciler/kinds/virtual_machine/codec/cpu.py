@@ -79,9 +79,22 @@ class CpuModel(Codec):
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
         drop(scope, "cpu/model")
-        drop(scope, "cpu/vendor")
+        if absent(owner.vendor):
+            drop(scope, "cpu/vendor")  # somebody's, of the model before
         if not absent(value):
             add(child(scope, "cpu"), "model", fallback="forbid").text = str(value)
+
+
+class CpuVendor(Codec):
+    """``cpu/vendor`` of a custom CPU."""
+
+    def read(self, scope: Element) -> str | None:
+        return scope.findtext("cpu/vendor") or None if CpuMode().read(scope) == "custom" else None
+
+    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
+        drop(scope, "cpu/vendor")
+        if not absent(value):
+            add(child(scope, "cpu"), "vendor").text = str(value)
 
 
 class CpuFeatures(Codec):

@@ -171,7 +171,6 @@ class Function(Codec):
             return
         for tag in ("source", "virtualport", "model", "driver", "mtu", "link", "target", "bandwidth", "filterref"):
             drop(scope, tag)
-        drop(scope, "address")
         scope.set("type", "hostdev")
         scope.set("managed", "yes")
         write_tag(scope, owner.vlan)

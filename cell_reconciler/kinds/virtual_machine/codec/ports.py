@@ -22,20 +22,23 @@ if TYPE_CHECKING:
 DEFAULT, MOST = 4, 64  # libvirt itself leaves one
 # USB, virtio-serial, SCSI, rng, balloon, screen, watchdog's bridge: a port each, whether the VM has it or not.
 _FIXED = 7
-_EACH = (  # what takes a port of its own
-    "devices/disk/target[@bus='virtio']",
-    "devices/interface",
-    "devices/vsock",
-    "devices/hostdev[@type='pci']",
-    "devices/hostdev[@type='mdev']",
-)
-_PORT = "devices/controller[@type='pci'][@model='pcie-root-port']"
 
 
 def spare(scope: Element) -> int:
     """Ports beyond those that the devices need."""
-    needed = _FIXED + sum(len(scope.findall(path)) for path in _EACH)
-    return len(scope.findall(_PORT)) - needed
+    devices = scope.find("devices")
+    return sum(map(_port, () if devices is None else devices)) - _FIXED
+
+
+def _port(device: Element) -> int:
+    """1 for a port, -1 for what takes a port of its own, 0 for the rest."""
+    tag = device.tag
+    if tag == "controller":
+        return int(device.get("model") == "pcie-root-port")
+    if tag == "disk":
+        target = device.find("target")
+        return -int(target is not None and target.get("bus") == "virtio")
+    return -int(tag in ("interface", "vsock") or (tag == "hostdev" and device.get("type") in ("pci", "mdev")))
 
 
 def _has_ports(scope: Element) -> bool:
@@ -48,7 +51,7 @@ def noted(value: Any) -> int | None:
 
 
 class HotplugPorts(Codec):
-    """How many ports are spare; None on a board without such ports."""
+    """How many ports are spare; None on a board without such ports. Its field stands behind those of the devices."""
 
     def read(self, scope: Element) -> int | None:
         if not _has_ports(scope):

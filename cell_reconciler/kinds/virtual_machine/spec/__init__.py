@@ -18,6 +18,7 @@ from cell_reconciler.kinds.virtual_machine import codec, devices
 from cell_reconciler.kinds.virtual_machine.codec import board as boards  # its name here is that of a part of spec
 from cell_reconciler.kinds.virtual_machine.codec import consoles, ports
 from cell_reconciler.kinds.virtual_machine.codec import firmware as firmwares
+from cell_reconciler.kinds.virtual_machine.codec.elsewhere import Elsewhere
 from cell_reconciler.kinds.virtual_machine.spec.board import Boot, Firmware, Machine, Memory, Tpm, Watchdog
 from cell_reconciler.kinds.virtual_machine.spec.clock import Clock
 from cell_reconciler.kinds.virtual_machine.spec.console import Graphics, GraphicsType, VideoModel
@@ -26,8 +27,10 @@ from cell_reconciler.kinds.virtual_machine.spec.disk import Cdrom, Disk, DiskBus
 from cell_reconciler.kinds.virtual_machine.spec.features import Features
 from cell_reconciler.kinds.virtual_machine.spec.host_device import HostDevice
 from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
+from cell_reconciler.kinds.virtual_machine.spec.seed import CloudInit
+from cell_reconciler.kinds.virtual_machine.spec.update import Restart, UpdatePolicy, Window
 from cell_reconciler.kinds.virtual_machine.spec.vsock import Vsock
-from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
+from cell_reconciler.model.fields import UNSET, Effect, UnsetType, doc
 from cell_reconciler.model.quantities import Duration
 
 _TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]+$"
@@ -41,22 +44,6 @@ class RunStrategy(StrEnum):
     ONCE = "Once"  # started after it was created, then left alone
     MANUAL = "Manual"  # left as it is
     HALTED = "Halted"  # kept shut off
-
-
-class Restart(StrEnum):
-    """May the reconciler restart a running VM for a change that needs it?"""
-
-    NEVER = "Never"  # the change is pending until somebody does
-    ALLOWED = "Allowed"
-
-
-class UpdatePolicy(Spec, frozen=True, kw_only=True):
-    """What a change may do to the running VM."""
-
-    restart: Annotated[
-        Restart,
-        doc("`Never`: what needs a restart is pending. `Allowed`: the VM is shut down and started.", Effect.POLICY),
-    ] = Restart.NEVER
 
 
 class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
@@ -124,6 +111,18 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
     cdroms: Annotated[
         tuple[Cdrom, ...], doc("CD-ROM drives, by name.", Effect.RESTART, max_length=8, xml=devices.Cdroms())
     ] = ()
+    cloud_init: (
+        Annotated[
+            CloudInit,
+            doc(
+                "Data for cloud-init, in a CD-ROM drive named `cloud-init`. Absent: none. The drive itself comes and "
+                "goes with a restart; other data is put into it at once.",
+                Effect.LIVE,
+                xml=Elsewhere(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     io_threads: Annotated[
         int,
         doc(
@@ -229,12 +228,30 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
     update_policy: Annotated[UpdatePolicy, doc("What a change may do to the running VM.", Effect.POLICY)] = (
         UpdatePolicy()
     )
+    start_order: Annotated[
+        int,
+        doc(
+            "VMs of a lower order are started first, where several are started together. "
+            "Who is started first also has the room that is left.",
+            Effect.POLICY,
+            ge=0,
+            le=1000,
+        ),
+    ] = 0
+    deletion_protection: Annotated[
+        bool,
+        doc(
+            "Never deleted or replaced, also when its document is gone. The same as the annotation `cell/protect`.",
+            Effect.POLICY,
+        ),
+    ] = False
 
 
 __all__ = [
     "Boot",
     "Cdrom",
     "Clock",
+    "CloudInit",
     "Cpu",
     "CpuMode",
     "Disk",
@@ -255,4 +272,5 @@ __all__ = [
     "VirtualMachineSpec",
     "Vsock",
     "Watchdog",
+    "Window",
 ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
+from cell_reconciler.kinds.secret import SecretRef
 from cell_reconciler.kinds.virtual_machine.codec import consoles
-from cell_reconciler.model.fields import Effect, Spec, doc
+from cell_reconciler.kinds.virtual_machine.codec.elsewhere import Elsewhere
+from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 
 
 class GraphicsType(StrEnum):
@@ -34,9 +36,35 @@ class Graphics(Spec, frozen=True, kw_only=True):
     listen: Annotated[
         str,
         doc(
-            "Address that the console listens on. It has no password: keep it local.",
+            "Address that the console listens on. It is not encrypted, and open to all who reach it unless it has a "
+            "`password`: keep it local.",
             Effect.RESTART,
             pattern=r"^[0-9a-fA-F.:]+$",
             xml=consoles.GraphicsListen(),
         ),
     ] = "127.0.0.1"
+    port: (
+        Annotated[
+            int,
+            doc(
+                "TCP port of the console. Absent: the first free one from 5900, chosen at each start.",
+                Effect.RESTART,
+                ge=5900,
+                le=65535,
+                xml=consoles.GraphicsPort(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    password: (
+        Annotated[
+            SecretRef,
+            doc(
+                "Password of the console, 1 to 8 characters. Another one counts at once; a first one, and none any "
+                "more, from the next start.",
+                Effect.LIVE,
+                xml=Elsewhere(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
