@@ -69,7 +69,8 @@ _secret = st.one_of(
     st.just({"uuid": "0b6ff4f0-7d3e-4c7f-9a52-6c1f0a3d9e01"}),
     st.fixed_dictionaries({"usage": st.from_regex(r"[!-~][ -~]{0,8}[!-~]", fullmatch=True)}),
 )
-_login = st.one_of(st.just({}), st.fixed_dictionaries({"user": _words, "secret": _secret}))
+_users = st.from_regex(r"[A-Za-z0-9_+-]{1,8}", fullmatch=True)
+_login = st.one_of(st.just({}), st.fixed_dictionaries({"user": _users, "secret": _secret}))
 _server = st.sampled_from(["10.0.0.1", "10.0.0.1:99", "[fd00::1]", "[fd00::1]:3301", "mon.example"])
 
 

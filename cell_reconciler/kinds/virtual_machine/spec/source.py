@@ -14,6 +14,7 @@ from cell_reconciler.model.storage import DiskSource
 
 _WORD = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"  # as of a StoragePool: nothing that an image spec splits
 _NAME = r"^(iqn|eui|naa)\.[A-Za-z0-9.:_-]+$"  # of a target or an initiator: nothing that a URL splits
+_USER = r"^[A-Za-z0-9_+-]+$"  # what libvirt's schema takes
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _PORT = 3260
 
@@ -50,7 +51,7 @@ class RbdSource(Spec, frozen=True, kw_only=True):
     ) = UNSET
     image: Annotated[str, doc("Name of the image.", Effect.RESTART, pattern=_WORD, examples=["ccvm"])]
     user: (
-        Annotated[str, doc("The cephx user, without `client.`; it needs `secret`.", Effect.RESTART, pattern=_WORD)]
+        Annotated[str, doc("The cephx user, without `client.`; it needs `secret`.", Effect.RESTART, pattern=_USER)]
         | UnsetType
     ) = UNSET
     secret: (
@@ -77,9 +78,7 @@ class IscsiSource(Spec, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    user: (
-        Annotated[str, doc("CHAP user; it needs `secret`.", Effect.RESTART, pattern=r"^[!-~]{1,255}$")] | UnsetType
-    ) = UNSET
+    user: Annotated[str, doc("CHAP user; it needs `secret`.", Effect.RESTART, pattern=_USER)] | UnsetType = UNSET
     secret: (
         Annotated[LibvirtSecret, doc("libvirt's secret of type `iscsi` with the password.", Effect.RESTART)] | UnsetType
     ) = UNSET
