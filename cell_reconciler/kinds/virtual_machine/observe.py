@@ -183,16 +183,7 @@ def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
     spec = msgspec.structs.replace(
         spec, disks=disks, cdroms=cdroms, interfaces=nics, host_devices=handed, machine=machine
     )
-    return spec if want is None else _elsewhere(_ports(spec, want, raw.note), want)
-
-
-def _ports(spec: VirtualMachineSpec, want: VirtualMachineSpec, note: metadata.Note) -> VirtualMachineSpec:
-    """In a domain that others made, more ports than wanted are no difference: libvirt itself adds some with devices."""
-    more = spec.hotplug_ports and want.hotplug_ports and spec.hotplug_ports > want.hotplug_ports
-    foreign = note.mark is None or note.mark.adopted
-    if note.ports is None and foreign and more:
-        return msgspec.structs.replace(spec, hotplug_ports=want.hotplug_ports)
-    return spec
+    return spec if want is None else _elsewhere(spec, want)
 
 
 def _elsewhere(spec: VirtualMachineSpec, want: VirtualMachineSpec) -> VirtualMachineSpec:

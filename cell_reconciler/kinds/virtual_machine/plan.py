@@ -31,7 +31,6 @@ from cell_reconciler.kinds.virtual_machine.spec import RunStrategy, VirtualMachi
 from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Step, Verb
 from cell_reconciler.model.document import Document, mark_of
 from cell_reconciler.model.fields import Effect, fields_of, given_paths
-from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import DiskSource
@@ -184,7 +183,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
     if not refused:
         chosen = dict(choice.chosen(key.name, world))
         steps += seed.making(doc, want, world.live, found.define)
-        steps += _defining(key, found, places, chosen, mark, have, remark=bool(ports))
+        steps += _defining(doc, found, places, chosen, mark, have, remark=bool(ports))
         steps += [passwords.keeping(doc, mark)] if passwords.PATH in found.define else []
         steps += live.steps(key, found, domain, world)
         steps += taps.plugging(key, loose)
@@ -269,7 +268,7 @@ def _fields(found: differ.Differences, domain: Domain, act: power.Power, *, pend
 
 
 def _defining(
-    key: Key,
+    doc: Document,
     found: differ.Differences,
     places: dict[str, DiskSource],
     chosen: dict[str, str],
@@ -279,10 +278,12 @@ def _defining(
     remark: bool,
 ) -> Iterable[Step]:
     """``remark``: something is done that stands in no XML; the mark tells later which spec it was done for."""
-    paths = frozenset(found.define) - {"spec.autostart", passwords.PATH}
+    key, paths = doc.key, frozenset(found.define) - {"spec.autostart", passwords.PATH}
     if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
+        # A domain of others has no note yet of how many ports its document wants: devices that come would take them.
+        noted = {"spec.hotplugPorts"} if "/spec/hotplugPorts" in set(given_paths(doc.given)) else frozenset()
         redefine = actions.Redefine(
-            name=key.name, spec=found.want, sources=places, chosen=chosen, mark=mark, paths=paths
+            name=key.name, spec=found.want, sources=places, chosen=chosen, mark=mark, paths=paths | noted
         )
         adopt = have.mark is None
         said = ", ".join(sorted(set(map(seed.spoken, paths)))) or "its mark"
