@@ -205,8 +205,6 @@ def _change(taken: Taken, given: dict[str, Any], adopted: str, field: Field, pat
     changed = given if value is None else with_value(given, path, value)
     if value is None or not taken.valid(changed):
         return  # queues of a card that has none, and the like
-    if path == "memory.guest" and "<numa>" in adopted:
-        return  # the cells make up the memory
     taken.converge(changed)
     after = taken.xml()
     device = re.search(r"\[[^]]*\]", path)

@@ -200,7 +200,7 @@ def test_nobody_gets_a_disk_of_the_host(storage: Storage) -> None:
     subprocess.run(["mount", storage.loop, str(mounted)], check=True)
     try:
         (refusal,) = storage.plan(doc).refused
-        assert refusal.reason == "HostDisk"
+        assert refusal.reason == "HostDiskInUse"
         assert str(mounted) in refusal.message
         with pytest.raises(Refused, match="is this host's own"):
             carry_out(start, storage.doors)

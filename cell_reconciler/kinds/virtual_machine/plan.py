@@ -20,6 +20,7 @@ from cell_reconciler.kinds.virtual_machine import (
     plan_devices,
     plan_disks,
     plan_power,
+    plan_tuning,
     power,
     resolve,
     seed,
@@ -34,6 +35,8 @@ from cell_reconciler.model.fields import Effect, fields_of, given_paths
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import DiskSource
+
+_GROWING = frozenset({"spec.cpu.sockets", "spec.memory.guest"})  # what a running VM gets more of needs room
 
 
 def plan(want: Document | None, have: Observed | None, world: World) -> Change:
@@ -62,6 +65,7 @@ def _create(doc: Document, world: World) -> Change:
     refused = (
         *plan_disks.unknown(want, places),
         *_unknown_filters(want, world),
+        *plan_tuning.refusals(want, world),
         *_conflicts(name, want, world),
         *plan_disks.of_the_host(want, world),
         *plan_devices.refusals(name, want, world, starts=starts),
@@ -173,11 +177,12 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         *(plan_disks.unknown(want, places) if found.define else ()),
         *plan_disks.foreign(doc, domain, found, world),
         *(_unknown_filters(want, world) if _filters(found) else ()),
+        *plan_tuning.changed(found, world),
         *(_conflicts(key.name, want, world) if _identities(found) else ()),
         *(plan_disks.of_the_host(want, world) if _identities(found) or act == power.Power.START or allowed else ()),
         *plan_devices.changed(found, domain, world, starts=allowed or act == power.Power.START),
         *(plan_power.beyond(want, world) if found.define or found.boot else ()),
-        *(plan_power.crowded(doc, world) if "spec.cpu.sockets" in found.live else ()),
+        *(plan_power.crowded(doc, world) if _GROWING & found.live.keys() else ()),
     )
     steps: list[Step] = []
     if not refused:
@@ -283,7 +288,13 @@ def _defining(
         # A domain of others has no note yet of how many ports its document wants: devices that come would take them.
         noted = {"spec.hotplugPorts"} if "/spec/hotplugPorts" in set(given_paths(doc.given)) else frozenset()
         redefine = actions.Redefine(
-            name=key.name, spec=found.want, sources=places, chosen=chosen, mark=mark, paths=paths | noted
+            name=key.name,
+            spec=found.want,
+            sources=places,
+            chosen=chosen,
+            mark=mark,
+            paths=paths | noted,
+            module=found.module,
         )
         adopt = have.mark is None
         said = ", ".join(sorted(set(map(seed.spoken, paths)))) or "its mark"

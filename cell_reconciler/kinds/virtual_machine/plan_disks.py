@@ -47,7 +47,7 @@ def of_the_host(want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
     """Block devices on which something of the host itself is."""
     for use in sources.uses(want, world):
         if found := sources.host_uses(use.source, world.live.devices):
-            yield Refusal(reason="HostDisk", message=sources.host_disk(use, found), advice=sources.HOST_DISK)
+            yield Refusal(reason="HostDiskInUse", message=sources.host_disk(use, found), advice=sources.HOST_DISK)
 
 
 def foreign(doc: Document, domain: Domain, found: differ.Differences, world: World) -> Iterable[Refusal]:

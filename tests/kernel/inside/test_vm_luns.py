@@ -58,7 +58,7 @@ def test_a_lun_with_reservations_is_started_and_the_disk_of_the_host_is_not_give
 
     greedy = vm("luns", memory={"guest": "32MiB"}, disks=[lun("lun"), lun("own")], graphics={"type": "none"})
     change = planned(greedy, around(doors, greedy))
-    assert [refusal.reason for refusal in change.refused] == ["HostDisk"]
+    assert [refusal.reason for refusal in change.refused] == ["HostDiskInUse"]
     assert change.steps == ()
 
     thief = vm("thief", memory={"guest": "32MiB"}, disks=[lun("lun")])

@@ -162,12 +162,12 @@ def xml_of(path: str) -> str:
 @pytest.mark.parametrize("path", [BY_ID, "/dev/disk/by-path/x", f"{BY_ID}-part1"])
 def test_a_disk_of_the_host_is_not_given_away(path: str) -> None:
     ((reason, message),) = refusals(path, host(BlockUse(block="sda1", what="/boot")))
-    assert reason == "HostDisk"
+    assert reason == "HostDiskInUse"
     assert message.endswith("sda1 > /boot")
 
 
 def test_a_disk_that_carries_a_volume_group_is_not_given_away_but_its_volumes_are() -> None:
-    assert [reason for reason, _ in refusals("/dev/disk/by-id/wwn-0x2", host())] == ["HostDisk"]
+    assert [reason for reason, _ in refusals("/dev/disk/by-id/wwn-0x2", host())] == ["HostDiskInUse"]
     assert refusals("/dev/vg/lv", host()) == []
 
 
