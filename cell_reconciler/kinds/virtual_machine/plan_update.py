@@ -36,7 +36,7 @@ from cell_reconciler.kinds.virtual_machine.power import Power
 from cell_reconciler.kinds.virtual_machine.spec import RunStrategy, VirtualMachineSpec
 from cell_reconciler.model.change import Cause, Change, FieldChange, Refusal, Step, Verb
 from cell_reconciler.model.document import Document, mark_of
-from cell_reconciler.model.fields import Effect
+from cell_reconciler.model.fields import Effect, given_paths
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
@@ -194,13 +194,15 @@ def _defining(at: _Look) -> Iterator[Step]:
     found, name = at.found, at.key.name
     paths = frozenset(found.define) - {"spec.autostart", passwords.PATH}
     if paths or at.had is None or at.had.flags != at.mark.flags or (at.ports and at.had != at.mark):
+        # A domain of others has no note yet of how many ports its document wants: devices that come would take them.
+        noted = {"spec.hotplugPorts"} & {pointer.replace("/", ".")[1:] for pointer in given_paths(at.doc.given)}
         redefine = actions.Redefine(
             name=name,
             spec=found.want,
             sources=sources.wanted(found.want, at.world),
             chosen=dict(choice.chosen(name, at.world)),
             mark=at.mark,
-            paths=paths,
+            paths=paths | noted,
             module=found.module,
         )
         adopt = at.had is None
