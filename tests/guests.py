@@ -14,7 +14,7 @@ from cell_reconciler.kinds.virtual_machine import xml
 from cell_reconciler.lab import Lab
 from cell_reconciler.model.live import Domain
 
-MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "sd_mod", "button", "evdev")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "virtio_balloon", "sd_mod", "button", "evdev")
 MODULES += ("ahci", "sr_mod", "isofs")  # for a CD-ROM drive on bus sata
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -27,6 +27,9 @@ word=$(sed -n 's/.*write=\\([a-z]*\\).*/\\1/p' /proc/cmdline) # on each disk, sh
 [ -z "$word" ] || for disk in /dev/[vs]d[a-z]; do echo "$word" | dd of="$disk" conv=notrunc,fsync; done
 while :; do
     for cpu in /sys/devices/system/cpu/cpu*/online; do [ "$(cat "$cpu")" = 1 ] || echo 1 >"$cpu"; done
+    for block in /sys/devices/system/memory/memory*/state; do
+        [ "$(cat "$block")" = online ] || echo online >"$block"
+    done
     disks=""
     for size in /sys/block/[vs]d*/size; do
         [ -f "$size" ] && name=${size%/size} && disks="$disks,\\"${name##*/}\\":$(cat "$size")"
@@ -44,7 +47,8 @@ while :; do
         umount /mnt
     fi
     cpus=$(grep -c ^processor /proc/cpuinfo)
-    echo "{\\"cpus\\":$cpus,\\"disks\\":{${disks#,}},\\"nics\\":{${nics#,}}$seed}"
+    memory=$(sed -n 's/^MemTotal: *\\([0-9]*\\) kB$/\\1/p' /proc/meminfo)
+    echo "{\\"cpus\\":$cpus,\\"memory\\":$memory,\\"disks\\":{${disks#,}},\\"nics\\":{${nics#,}}$seed}"
     sleep 1
 done
 """

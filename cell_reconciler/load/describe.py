@@ -13,7 +13,7 @@ from cell_reconciler.kinds import KINDS, kind, kind_by_alias
 from cell_reconciler.load.envelope import API_VERSION, Envelope
 from cell_reconciler.load.schema import ecma, plain, summary, with_examples
 from cell_reconciler.model.fields import UNSET, Effect, Field
-from cell_reconciler.model.quantities import Bytes, Duration, Mac
+from cell_reconciler.model.quantities import Bytes, Cpus, CpuSet, Duration, Mac
 from cell_reconciler.model.suggest import did_you_mean, nearest
 
 CHANGE = {
@@ -27,7 +27,13 @@ CHANGE = {
     Effect.REPLACE: "the object has to be deleted and created",
     Effect.IMMUTABLE: "cannot be changed; refused, with the remedy",
 }
-_QUANTITIES: dict[Any, str] = {Bytes: "size", Duration: "duration", Mac: "MAC address"}
+_QUANTITIES: dict[Any, str] = {
+    Bytes: "size",
+    Cpus: "number of CPUs",
+    CpuSet: "set of CPUs",
+    Duration: "duration",
+    Mac: "MAC address",
+}
 _SIMPLE: dict[Any, str] = {
     mi.StrType: "string",
     mi.IntType: "integer",

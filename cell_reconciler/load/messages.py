@@ -10,7 +10,7 @@ from cell_reconciler.load.schema import ecma
 from cell_reconciler.load.tree import escape, locate, pointer
 from cell_reconciler.load.yaml_events import Raw
 from cell_reconciler.model.diagnostic import Diagnostic
-from cell_reconciler.model.quantities import Bytes, Duration, Mac
+from cell_reconciler.model.quantities import Bytes, Cpus, CpuSet, Duration, Mac
 from cell_reconciler.model.suggest import did_you_mean
 
 _TYPES = {
@@ -25,6 +25,8 @@ _TYPES = {
 _QUANTITIES = {
     ecma(Bytes.schema["pattern"]): "a size such as 8GiB",
     ecma(Duration.schema["pattern"]): "a duration such as 60s",
+    ecma(Cpus.schema["pattern"]): "a number of CPUs such as 2.5 or 2500m",
+    ecma(CpuSet.schema["pattern"]): "a set of CPUs such as 0-3,^2",
     ecma(Mac.schema["pattern"]): "a MAC address such as 52:54:00:10:20:30",
 }
 _LIMITS = {

@@ -47,7 +47,15 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: bool = False  # libvirt keeps snapshots of it
     reason: str = ""  # why it is shut off, crashed or paused: shutdown, destroyed, failed, io-error …: libvirt's words
     silent: str = ""  # since when its QEMU does not answer (RFC 3339), as far as it was asked: only ``run`` asks
+    unweighted: bool = False  # it runs with shares of CPU time, and its host gives it no cgroup that could have any
     job: str = ""  # the job of libvirt under way on it, as far as it was asked: migration, backup, snapshot …
+
+
+class HostCpus(msgspec.Struct, frozen=True, kw_only=True):
+    """What pinning and shares are relative to."""
+
+    online: str = ""  # "0-63"; empty: not known
+    shares: int | None = None  # of a VM that was given none: 1024 with cgroups v1, 100 with v2; None: not known
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +215,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     node: Node | None = None  # what the host is; None: not known, and nothing is claimed about it
     domains: dict[str, Domain] = {}  # by name
     secrets: dict[str, Secret] = {}  # by usage
+    cpus: HostCpus = HostCpus()
     seeds: dict[str, Seed] = {}  # by name of the VM
     passwords: dict[str, Password] = {}  # by name of the VM, of those whose document has one
     nwfilters: tuple[str, ...] | None = None  # names of libvirt's network filters; None: it was not asked

@@ -1,13 +1,15 @@
 """Quantities as people write them, held in canonical units.
 
 ``Bytes("8GiB")`` is an int of bytes, ``Duration("90s")`` a float of seconds, ``Mac("52:54:00:AA:…")`` a lower-case
-string. Only binary size suffixes exist: libvirt reads ``MB`` as 10^6, Proxmox as 2^20, so the ambiguous ones are
-refused. Each type knows its JSON Schema, so that editors check the same rule.
+string, ``Cpus("2.5")`` an int of thousandths, ``CpuSet("0-3,^2")`` the string ``0-1,3``. Only binary size suffixes
+exist: libvirt reads ``MB`` as 10^6, Proxmox as 2^20, so the ambiguous ones are refused. Each type knows its JSON
+Schema, so that editors check the same rule.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 # Python's $ also matches before a final newline; (?!\n) makes it mean the end, as in JSON Schema's dialect.
@@ -16,11 +18,14 @@ _SHORT = {"Ki": "KiB", "Mi": "MiB", "Gi": "GiB", "Ti": "TiB", "Pi": "PiB"}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"^(0|[1-9][0-9]*)((?:[KMGTP]iB?)|B)$(?!\n)")
 _TIME = re.compile(r"^(0|[1-9][0-9]*)(ms|s|m|h|d)$(?!\n)")
+_CPUS = re.compile(r"^(0|[1-9][0-9]*)(?:\.([0-9]{1,3})|(m))?$(?!\n)")
+_CPU_SET = re.compile(r"^([0-9]{1,5}(-[0-9]{1,5})?|\^[0-9]{1,5})(,([0-9]{1,5}(-[0-9]{1,5})?|\^[0-9]{1,5}))*$(?!\n)")
+_CPU_MOST = 16384  # CPUs that libvirt can name (VIR_DOMAIN_CPUMASK_LEN)
 _MAC = re.compile(r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$(?!\n)")
 
 
 class Quantity:
-    """What the three types share: made from the text of a spec, described by a JSON Schema."""
+    """What the types share: made from the text of a spec, described by a JSON Schema."""
 
     schema: ClassVar[dict[str, Any]]
 
@@ -93,6 +98,76 @@ class Mac(str, Quantity):
     def unicast(self) -> bool:
         """True when the group bit of the first octet is clear (IEEE 802)."""
         return not int(self[:2], 16) & 1
+
+    def to_text(self) -> str:
+        return str(self)
+
+
+class Cpus(int, Quantity):
+    """CPU time in thousandths of a CPU, written ``2``, ``2.5`` or ``2500m`` as in Kubernetes; quotes are not needed."""
+
+    schema = {"type": ["string", "number"], "pattern": _CPUS.pattern, "minimum": 0, "examples": [2, "500m"]}
+
+    @classmethod
+    def parse(cls, given: str | float) -> Cpus:
+        """Raises ValueError unless it is a number of CPUs with at most three decimals, or of thousandths with ``m``."""
+        match = _CPUS.fullmatch(str(given))
+        if not match:
+            raise ValueError(f"{given!r} is not a number of CPUs; write 2, 2.5 or 2500m")
+        if match[3]:
+            return cls(match[1])
+        return cls(int(match[1]) * 1000 + int((match[2] or "").ljust(3, "0")))
+
+    def to_text(self) -> str:
+        return f"{int(self)}m" if self % 1000 else str(int(self) // 1000)
+
+
+class CpuSet(str, Quantity):
+    """Numbers of CPUs (or of NUMA nodes) as libvirt writes them, ``0-3,^2``: held sorted and merged, ``0-1,3``."""
+
+    __slots__ = ()
+    schema = {
+        "type": ["string", "integer"],
+        "pattern": _CPU_SET.pattern,
+        "minimum": 0,
+        "maximum": _CPU_MOST - 1,
+        "examples": ["0-3,^2", 4],
+    }
+
+    @classmethod
+    def parse(cls, given: str | int) -> CpuSet:
+        """Raises ValueError unless it names at least one CPU, by number, range, or ``^`` for what is left out again."""
+        if not _CPU_SET.fullmatch(str(given)):
+            raise ValueError(f"{given!r} is not a set of CPUs; write numbers and ranges such as 0-3,^2")
+        found: set[int] = set()
+        for part in str(given).split(","):  # in this order, as libvirt does: "^2,0-3" has 2 in it
+            if part.startswith("^"):
+                found.discard(int(part[1:]))
+                continue
+            first, _, last = part.partition("-")
+            if int(first) > int(last or first) or int(last or first) >= _CPU_MOST:
+                raise ValueError(f"{given!r}: {part} is no range of CPUs from 0 to {_CPU_MOST - 1}")
+            found.update(range(int(first), int(last or first) + 1))
+        if not found:
+            raise ValueError(f"{given!r} names no CPU")
+        return cls.of(found)
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> CpuSet:
+        """The set of these numbers; empty text for none."""
+        ranges: list[list[int]] = []
+        for number in sorted(set(numbers)):
+            if ranges and number == ranges[-1][1] + 1:
+                ranges[-1][1] = number
+            else:
+                ranges.append([number, number])
+        return cls(",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges))
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Its members."""
+        ranges = (part.partition("-") for part in self.split(",") if part)
+        return frozenset(n for first, _, last in ranges for n in range(int(first), int(last or first) + 1))
 
     def to_text(self) -> str:
         return str(self)

@@ -11,6 +11,7 @@ import pytest
 
 from cell_reconciler.errors import StepFailed
 from cell_reconciler.model.document import Document
+from tests import cgroups
 from tests.kinds.vm.make import carry_out, vm
 from tests.live.test_vm import Site, site  # noqa: F401  # the fixture
 
@@ -55,7 +56,11 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.cpu.mode": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC"}},
     "spec.cpu.vendor": {"cpu": {"maxSockets": 2, "mode": "custom", "model": "EPYC", "vendor": "AMD"}},
     "spec.cpu.features.disable": {"cpu": {"maxSockets": 2, "features": {"disable": ["hle"]}}},
+    "spec.cpu.numa.cells[0]": {
+        "cpu": {"maxSockets": 2, "numa": {"cells": [{"cell": 0, "cpus": "0-1", "memory": "128MiB", "hostNodes": 0}]}}
+    },
     "spec.memory.guest": {"memory": {"guest": "160MiB"}},
+    "spec.memory.maxGuest": {"memory": {"guest": "128MiB", "maxGuest": "1GiB"}},
     "spec.memory.balloon": {"memory": {"guest": "128MiB", "balloon": False}},
     "spec.memory.hugepages": {"memory": {"guest": "128MiB", "hugepages": {}}},
     "spec.machine.type": {"machine": {"type": "pc"}},
@@ -106,6 +111,9 @@ PENDING: dict[str, dict[str, Any]] = {
 LIVE: dict[str, dict[str, Any]] = {
     "vm.describe": {"description": "front end"},
     "vm.vcpus": {"cpu": {"sockets": 2, "maxSockets": 2}},
+    "vm.scheduler": {"cpu": {"maxSockets": 2, "shares": 512, "limit": 1.5}},
+    "vm.pin": {"cpu": {"maxSockets": 2, "pinning": {"cpuset": "0", "vcpus": [{"vcpu": 1, "cpuset": "0-1,^0"}]}}},
+    "vm.balloon": {"memory": {"guest": "128MiB", "current": "64MiB"}},
     "vm.move-interface": {"interfaces": [{**LAN, "vlan": 102}]},
     "vm.link": {"interfaces": [{**LAN, "link": "down"}]},
     "vm.filter": {"interfaces": [{**LAN, "filter": {"name": "no-mac-spoofing"}}]},
@@ -118,13 +126,15 @@ LIVE: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def fields(site: Site) -> Iterator[Site]:  # noqa: F811
-    """A VM of the base spec, running, for all tests of this file."""
+    """A VM of the base spec, running, for all tests of this file; its host has a cgroup to give CPU time by."""
+    cgroups.give(site.lab)
     for name in ("fields-root", "fields-data", "fields-more"):
         site.volume(name)
     site.converge(vm("fields", **BASE))
     yield site
     site.doors.libvirt.destroy("fields")
     site.doors.libvirt.undefine("fields")
+    cgroups.take(site.lab)
 
 
 def wanted(site: Site, **other: Any) -> Document:  # noqa: F811
@@ -208,6 +218,26 @@ def test_sockets_are_plugged(fields: Site) -> None:
     assert [f.path for f in fields.plan(wanted(fields)).pending] == ["spec.cpu.sockets"]
     assert fields.qemu("fields") == pid
     _reborn(fields)
+
+
+def test_cpu_time_is_what_the_kernel_accounts_by(fields: Site) -> None:
+    """Shares and quota of the VM's own cgroup, in either version of cgroups; and the kernel's own without them."""
+    spec = {"maxSockets": 2, "shares": 300, "limit": "750m"}
+    assert fields.converge(wanted(fields, cpu=spec)) == ["vm.redefine", "vm.scheduler"]
+    assert _accounted(fields) in ({"300", "75000"}, {"300", "75000 100000"})
+    assert fields.converge(wanted(fields)) == ["vm.redefine", "vm.scheduler"]
+    assert _accounted(fields) in ({"1024", "-1"}, {"100", "max 100000"})
+    live = fields.doors.libvirt.observe()["cpus"]
+    assert str(live.shares) in _accounted(fields)
+
+
+def _accounted(site: Site) -> set[str]:  # noqa: F811
+    files = "cpu.shares cpu.cfs_quota_us cpu.weight cpu.max"
+    script = (
+        f"cd /sys/fs/cgroup/cpu 2>/dev/null || cd /sys/fs/cgroup; "
+        f"cd machine*/*fields*/ && for file in {files}; do cat $file 2>/dev/null || true; done"
+    )
+    return set(site.lab.exec(["sh", "-c", script], check=True).stdout.splitlines())
 
 
 @pytest.mark.parametrize("secure", [False, True])

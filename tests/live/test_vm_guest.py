@@ -38,7 +38,7 @@ def test_a_guest_sees_what_comes_and_goes(site: Site, spec: dict[str, Any]) -> N
     guest = Guest(site.lab, lambda: site.doors.libvirt.domain("guest"))
     site.converge(vm("guest", **spec))
     first = guest.sees(lambda report: report["nics"] == {LAN["mac"]: 1}, 120)
-    assert first == {"cpus": 1, "disks": {"vda": SECTORS}, "nics": {LAN["mac"]: 1}}
+    assert (first["cpus"], first["disks"], first["nics"]) == (1, {"vda": SECTORS}, {LAN["mac"]: 1})
     pid = site.qemu("guest")
 
     more = [

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.mark import Mark
-from cell_reconciler.model.quantities import Bytes, Duration, Mac
+from cell_reconciler.model.quantities import Bytes, Cpus, CpuSet, Duration, Mac
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,43 @@ def test_marks_read_back_and_fit_an_alias(adopted: bool, derived: bool, name: st
 def test_what_people_write_is_no_mark(text: str) -> None:
     mark = Mark.parse(text)
     assert mark is None or mark.to_text() == text
+
+
+@pytest.mark.parametrize(
+    ("given", "thousandths", "text"),
+    [("2", 2000, "2"), (2, 2000, "2"), (2.5, 2500, "2500m"), ("2.50", 2500, "2500m"), ("500m", 500, "500m")],
+)
+def test_cpus_are_thousandths(given: str | float, thousandths: int, text: str) -> None:
+    assert Cpus.parse(given) == thousandths
+    assert Cpus.parse(given).to_text() == text
+
+
+@given(st.integers(min_value=0, max_value=10**7))
+def test_cpus_read_back(thousandths: int) -> None:
+    assert Cpus.parse(Cpus(thousandths).to_text()) == thousandths
+
+
+@pytest.mark.parametrize("given", ["", "-1", "1.2345", "2.5m", "1 m", "1k", "01", "1\n", -1, 1e-7, float("nan"), True])
+def test_what_is_no_number_of_cpus_is_refused(given: str | float) -> None:
+    with pytest.raises(ValueError, match="not a number of CPUs"):
+        Cpus.parse(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "canonical"),
+    [("0-3,^2", "0-1,3"), ("3,1,2", "1-3"), ("^2,0-3", "0-3"), ("7", "7"), (7, "7"), ("0-1,1-2,00004", "0-2,4")],
+)
+def test_equal_sets_of_cpus_are_equal(given: str | int, canonical: str) -> None:
+    assert CpuSet.parse(given) == canonical
+
+
+@given(st.sets(st.integers(min_value=0, max_value=300), min_size=1))
+def test_sets_of_cpus_read_back(numbers: set[int]) -> None:
+    assert CpuSet.of(numbers).numbers == numbers
+    assert CpuSet.parse(CpuSet.of(numbers).to_text()) == CpuSet.of(numbers)
+
+
+@pytest.mark.parametrize("given", ["", "a", "3-1", "0,^0", "^1-2", "0-", "0,,1", "0 ,1", "16384", "1\n", -1])
+def test_what_is_no_set_of_cpus_is_refused(given: str | int) -> None:
+    with pytest.raises(ValueError, match=r"set of CPUs|no range|names no CPU"):
+        CpuSet.parse(given)

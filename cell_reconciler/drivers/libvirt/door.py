@@ -9,7 +9,7 @@ from typing import Any
 
 from cell_reconciler.drivers import secret_files
 from cell_reconciler.drivers.doors import Writes
-from cell_reconciler.drivers.libvirt import events, facts, failures, passwords, secrets
+from cell_reconciler.drivers.libvirt import cputune, events, facts, failures, passwords, secrets
 from cell_reconciler.drivers.libvirt import node as nodes
 from cell_reconciler.drivers.libvirt.coming import Coming
 from cell_reconciler.drivers.libvirt.line import Line
@@ -42,6 +42,7 @@ class LibvirtDoor:
         self.writes = Line(uri, "writes")
         self.guests = Line(uri, "guests")
         self.pulse = Pulse(uri, self.reads)
+        self.tuning = cputune.Tuning(self._live)
         self.about = Line(uri, "node")  # of its own: what comes first after libvirtd started may wait long
         self.coming = Coming()
         self._node: tuple[float, Node | None] | None = None
@@ -51,7 +52,7 @@ class LibvirtDoor:
     # -- reading -----------------------------------------------------------------------------------------------
 
     def observe(self, names: Collection[str] | None = None) -> dict[str, Any]:
-        """``domains`` by name, ``secrets`` by usage, names of ``nwfilters``: the parts of ``model.live.Live``."""
+        """The parts of ``model.live.Live`` that libvirt tells: ``domains``, ``secrets``, ``cpus``, ``nwfilters``."""
 
         if names is None:  # before what may take long on a large host: the network waits for the answer as well
             self.pulse.reach()
@@ -61,6 +62,7 @@ class LibvirtDoor:
             return {
                 "domains": found,
                 "secrets": facts.secrets(connection),
+                "cpus": cputune.host_cpus(connection),
                 "nwfilters": facts.nwfilters(connection),
             }
 

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
-from cell_reconciler.drivers.libvirt import failures
+from cell_reconciler.drivers.libvirt import cputune, failures
 from cell_reconciler.model.live import Domain, Secret
 
 STATES = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
@@ -104,7 +104,8 @@ def _domain(handle: Any, state: tuple[int, ...], flags: _Flags) -> Domain | None
             state=STATES[state[0]],
             reason=_reason(*state),
             inactive=handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if flags.persistent else None,
-            active=handle.XMLDesc(0) if running else None,
+            active=(active := handle.XMLDesc(0) if running else None),
+            unweighted=cputune.unweighted(handle, active or ""),
             autostart=flags.autostart,
             managed_save=flags.saved,
             snapshots=flags.snapshots,

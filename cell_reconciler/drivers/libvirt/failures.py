@@ -27,8 +27,14 @@ RESOURCE_BUSY = 87
 ACCESS_DENIED = 88
 CPU_INCOMPATIBLE = 91
 START = "is libvirtd running? systemctl status libvirtd"
-# What the text of an internal error shows to be missing on the host → what to do.
+_NO_CGROUP = (
+    "shares and limits of CPU time need the cgroup controller cpu: see cgroup_controllers in /etc/libvirt/qemu.conf, "
+    "and whether the kernel has it; or take cpu.shares and cpu.limit out of the document"
+)
+# What the text of an error shows to be missing on the host → what to do.
 _ADVICE = {
+    "cgroup cpu is required": _NO_CGROUP,
+    "cgroup CPU controller is not mounted": _NO_CGROUP,
     "Child process (tc ": "an interface's bandwidth needs modules of the host's kernel: modprobe -a sch_htb sch_sfq"
     " sch_ingress cls_u32 cls_fw act_police (`journalctl -k` tells more)",
     "'ebtables'": "an interface's filter needs ebtables: apt install ebtables iptables",

@@ -110,6 +110,7 @@ class Redefine(_Defining, frozen=True, kw_only=True):
     """Change fields of the definition; a running instance stays as it is."""
 
     paths: frozenset[str]
+    module: int = 0  # bytes of memory that the running instance gets plugged in next
 
     def done(self, doors: Any) -> bool:
         domain = doors.libvirt.domain(self.name)
@@ -121,7 +122,8 @@ class Redefine(_Defining, frozen=True, kw_only=True):
     def do(self, doors: Any) -> None:
         root = xml.parse(doors.libvirt.dump(self.name))  # with its passwords: they would be lost otherwise
         names = observe.names_of(observe.parse(root), self.known)
-        patch.apply(root, self.spec, Context(self.sources, names, self.chosen), self.paths, self.mark)
+        context = Context(self.sources, names, self.chosen, self.module)
+        patch.apply(root, self.spec, context, self.paths, self.mark)
         doors.libvirt.define(xml.text(root))
         self.read_back(doors, self.paths)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cell_reconciler.kinds.virtual_machine.codec import (
     Attribute,
     Codec,
+    Items,
     absent,
     add,
     child,
@@ -60,7 +61,7 @@ def alias(element: Element) -> str | None:
     return name.removeprefix(ALIAS) if name.startswith(ALIAS) else None
 
 
-class Devices(Codec):
+class Devices(Items):
     """A list of devices, by name."""
 
     tag = ""

@@ -14,7 +14,8 @@ import msgspec
 
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import choice, observe, passwords, resolve, seed, sources
+from cell_reconciler.kinds.virtual_machine import choice, observe, passwords, resolve, seed, sources, xml
+from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
 from cell_reconciler.model.change import FieldChange
 from cell_reconciler.model.document import Document
@@ -32,6 +33,7 @@ class Differences(NamedTuple):
     live: dict[str, FieldChange]
     boot: dict[str, FieldChange]
     ignored: tuple[FieldChange, ...]
+    module: int = 0  # bytes of memory that are plugged in, where ``live`` has its size
 
     @property
     def any(self) -> bool:
@@ -53,7 +55,8 @@ class Differences(NamedTuple):
 def known(doc: Document, world: World) -> observe.Known:
     """What the document's words mean on this host."""
     want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
-    return observe.Known(want, sources.wanted(want, world), world.pools, choice.chosen(doc.key.name, world))
+    chosen = choice.chosen(doc.key.name, world)
+    return observe.Known(want, sources.wanted(want, world), world.pools, chosen, world.live.cpus)
 
 
 def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) -> Differences:
@@ -75,20 +78,21 @@ def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) 
         return found if not adopted else (c for c in found if not _strangers(c, domain))
 
     configured = [*changes(have), *passwords.configured(doc, domain, named, world)]
-    running = [msgspec.structs.replace(c, effect=effect(c, want, active)) for c in changes(active)]
+    running = [msgspec.structs.replace(c, effect=effect(c, want, active, domain)) for c in changes(active)]
     running += passwords.running(doc, domain, named, world)
     apart = [c for c in (*configured, *running) if c.ignored]
     live = {c.path: c for c in running if not c.ignored and c.effect == Effect.LIVE}
     boot = {c.path: c for c in running if not c.ignored and c.effect not in (Effect.LIVE, Effect.IMMUTABLE)}
     define = {c.path: c for c in configured if not c.ignored}
-    return Differences(want, define, live, boot, tuple({c.path: c for c in apart}.values()))
+    module = _module(want, active, domain) if active is not None and "spec.memory.guest" in live else 0
+    return Differences(want, define, live, boot, tuple({c.path: c for c in apart}.values()), module)
 
 
 # Buses that take a disk while the guest runs; IDE and SATA do not.
 _PLUGGED = (DiskBus.VIRTIO, DiskBus.SCSI)
 
 
-def effect(change: FieldChange, want: VirtualMachineSpec, running: VirtualMachineSpec | None) -> Effect:
+def effect(change: FieldChange, want: VirtualMachineSpec, running: VirtualMachineSpec | None, domain: Domain) -> Effect:
     """What this very change takes, where that depends on more than the field: whole devices, and CPUs."""
     path, device = change.path, change.want if change.have is None else change.have
     if path.endswith("]") and path.startswith(("spec.interfaces[", "spec.hostDevices[")):
@@ -101,7 +105,13 @@ def effect(change: FieldChange, want: VirtualMachineSpec, running: VirtualMachin
         more, most = want.cpu.sockets > running.cpu.sockets, running.cpu.max_sockets
         same = (want.cpu.cores, want.cpu.threads) == (running.cpu.cores, running.cpu.threads)
         return Effect.LIVE if more and same and most and want.cpu.sockets <= most else Effect.RESTART
+    if path == "spec.memory.guest" and running is not None:
+        return Effect.LIVE if _module(want, running, domain) else Effect.RESTART
     return change.effect
+
+
+def _module(want: VirtualMachineSpec, active: VirtualMachineSpec, domain: Domain) -> int:
+    return instance.module(want, active, xml.parse(domain.active or "<domain/>"))
 
 
 def _on_card(path: str, *sides: VirtualMachineSpec | None) -> bool:

@@ -27,14 +27,16 @@ if TYPE_CHECKING:
 
 # What the model knows, what libvirt adds to every domain, and what only describes: none of it is lost.
 _KNOWN: Mapping[str, str] = {
-    ".": "name uuid title description metadata memory currentMemory vcpu vcpus os features cpu clock on_poweroff"
-    " on_reboot on_crash pm devices memoryBacking iothreads iothreadids resource",
+    ".": "name uuid title description metadata memory currentMemory maxMemory vcpu vcpus os features cpu clock"
+    " on_poweroff on_reboot on_crash pm devices memoryBacking iothreads iothreadids resource cputune numatune",
     "features": "acpi apic hyperv",
     "features/hyperv": "relaxed vapic spinlocks vpindex runtime synic stimer reset vendor_id frequencies"
     " reenlightenment tlbflush ipi evmcs avic",
-    "cpu": "model vendor topology feature",
+    "cpu": "model vendor topology feature numa",
+    "cputune": "shares global_period global_quota vcpupin emulatorpin iothreadpin",
+    "numatune": "memnode",
     "devices": "emulator disk controller interface serial console channel input graphics video memballoon rng watchdog"
-    " tpm audio hostdev vsock",
+    " tpm audio hostdev vsock memory",
 }
 _TIMERS = ("kvmclock", "hypervclock", "hpet", "rtc", "pit")
 _LIBOSINFO = "http://libosinfo.org/xmlns/libvirt/domain/1.0"
@@ -128,6 +130,7 @@ def _unknown(root: Element) -> Iterator[str]:
             if tag not in known.split():
                 yield f"<{tag}>{inside} cannot be declared; it stays as it is"
     others = [(f"graphics of type {e.get('type')}", e.get("type") != "vnc") for e in root.findall("devices/graphics")]
+    others += [(f"memory of model {e.get('model')}", e.get("model") != "dimm") for e in root.findall("devices/memory")]
     kinds = [e.get("device", "disk") for e in root.findall("devices/disk")]
     modes = [(e.get("mode"), e.get("type") or "") for e in root.findall("devices/hostdev")]
     others += [(f"a host device of type {t}", m != "subsystem" or t not in ("pci", "mdev", "usb")) for m, t in modes]

@@ -17,6 +17,7 @@ from cell_reconciler.kinds.virtual_machine import (
     devices,
     differ,
     live_actions,
+    live_tuning,
     live_vsock,
     observe,
     passwords,
@@ -43,6 +44,7 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
         yield Step(key=key, op="vm.describe", text=f"describe running VM {key.name}", action=action)
     if "spec.cpu.sockets" in found.live:
         yield _vcpus(key, found)
+    yield from live_tuning.steps(key, found, world.live.cpus)
     if passwords.PATH in found.live:
         yield passwords.changing(key, secret_file(found.want.graphics.password))  # type: ignore[arg-type] # it is set
     yield from _interfaces(key, found, handles)
@@ -50,6 +52,7 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
     yield from live_vsock.steps(key, found)
     for path, name in _whole(found, coming=False):
         yield _unplug(key, path, name, handles)
+    yield from live_tuning.scheduling(key, found, world.live.cpus)
 
 
 def plugged(found: differ.Differences) -> frozenset[str]:

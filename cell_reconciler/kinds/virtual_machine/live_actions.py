@@ -37,7 +37,7 @@ def _element(text: str | None, handle: str | None = None, *, alias: str | None =
     return None
 
 
-class _Live(msgspec.Struct, frozen=True):
+class LiveAction(msgspec.Struct, frozen=True):
     """Something about the running instance of one VM."""
 
     name: str
@@ -59,7 +59,7 @@ class _Live(msgspec.Struct, frozen=True):
         return element
 
 
-class Describe(_Live, frozen=True):
+class Describe(LiveAction, frozen=True):
     """The description of the running instance."""
 
     text: str | None
@@ -71,7 +71,7 @@ class Describe(_Live, frozen=True):
         doors.libvirt.set_description(self.name, self.text)
 
 
-class Vcpus(_Live, frozen=True):
+class Vcpus(LiveAction, frozen=True):
     """More vCPUs; the guest's kernel brings them online."""
 
     count: int
@@ -84,7 +84,7 @@ class Vcpus(_Live, frozen=True):
         doors.libvirt.set_vcpus(self.name, self.count)
 
 
-class OnReboot(_Live, frozen=True):
+class OnReboot(LiveAction, frozen=True):
     """What the running instance does when its guest reboots."""
 
     action: str
@@ -96,7 +96,7 @@ class OnReboot(_Live, frozen=True):
         doors.libvirt.set_on_reboot(self.name, self.action)
 
 
-class ChangeInterface(_Live, frozen=True):
+class ChangeInterface(LiveAction, frozen=True):
     """Make some ``fields`` of a running interface as ``nic`` has them, in one call.
 
     Its tap moves to another bridge (the guest sees nothing of it), the cable goes out or in, its rate is limited, its
@@ -124,7 +124,7 @@ class ChangeInterface(_Live, frozen=True):
         doors.libvirt.update_device(self.name, xml.text(element))
 
 
-class ChangeMedia(_Live, frozen=True):
+class ChangeMedia(LiveAction, frozen=True):
     """Another medium in the tray of a CD-ROM drive, or none."""
 
     target: str
@@ -144,7 +144,7 @@ class ChangeMedia(_Live, frozen=True):
             raise StepFailed(error.message, advice) from error
 
 
-class Throttle(_Live, frozen=True):
+class Throttle(LiveAction, frozen=True):
     """The limits of a disk's rate; all of them at once, 0 for none."""
 
     target: str
@@ -166,7 +166,7 @@ def limits(iotune: Any) -> dict[str, int]:
     return {name: getattr(iotune, name, None) or 0 for name in Iotune.__struct_fields__}
 
 
-class Plug(_Live, frozen=True):
+class Plug(LiveAction, frozen=True):
     """Plug a device of the definition into the running instance.
 
     ``disk``: one that somebody else has open is not plugged in: it may be the disk of another VM.
@@ -199,7 +199,7 @@ class Plug(_Live, frozen=True):
             doors.libvirt.attach_device(self.name, xml.text(defined))
 
 
-class Unplug(_Live, frozen=True):
+class Unplug(LiveAction, frozen=True):
     """Take a device out of the running instance; done when the guest let it go."""
 
     device_name: str

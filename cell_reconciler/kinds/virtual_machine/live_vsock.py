@@ -11,7 +11,7 @@ from typing import Any
 
 from cell_reconciler.errors import Transient
 from cell_reconciler.kinds.virtual_machine import differ, xml
-from cell_reconciler.kinds.virtual_machine.live_actions import Unplug, _Live
+from cell_reconciler.kinds.virtual_machine.live_actions import LiveAction, Unplug
 from cell_reconciler.model.change import Risk, Step
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
@@ -41,7 +41,7 @@ def _vsock(text: str | None) -> Any:
     return None if text is None else xml.parse(text).find(_ELEMENT)
 
 
-class PlugVsock(_Live, frozen=True):
+class PlugVsock(LiveAction, frozen=True):
     """Plug the socket of the definition into the running instance."""
 
     def holds(self, domain: Domain) -> bool:

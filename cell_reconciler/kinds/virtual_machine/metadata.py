@@ -12,13 +12,16 @@ good, and a guest's own shutdown is left alone. ``stop`` and ``force`` are shutd
 last definition: a VM whose document is gone is stopped as its document said. ``named``: devices of an adopted domain
 that had no alias before we gave them one, which goes again with the mark. ``ports`` is ``hotplugPorts`` as the
 definition was given it, and in the active XML as the instance was started with it. ``password="set"``: we gave the
-console a password, which libvirt hides.
+console a password, which libvirt hides. ``taken`` is what the balloon was asked to take from the guest, in KiB: libvirt
+tells only what it has, and a guest may be slow to give, or never do. ``eim``: the I/O MMU and the I/O APIC that more
+than 255 vCPUs need were put there by us.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from cell_reconciler.kinds.virtual_machine import xml
 from cell_reconciler.kinds.virtual_machine.codec import child, remove
 from cell_reconciler.model.mark import NAMESPACE, Mark
 from cell_reconciler.model.quantities import Duration
@@ -40,6 +43,8 @@ class Note(NamedTuple):
     password: bool = False
     named: tuple[str, ...] = ()
     ports: int | None = None
+    taken: int | None = None  # bytes
+    eim: bool = False
 
 
 def read(domain: Element) -> Note:
@@ -56,6 +61,8 @@ def read(domain: Element) -> Note:
         password=element.get("password") == "set",
         named=tuple((element.get("named") or "").split()),
         ports=int(ports) if (ports := element.get("ports") or "").isdecimal() else None,
+        taken=int(taken) * 1024 if (taken := element.get("taken") or "").isdecimal() else None,
+        eim=element.get("eim") == "ours",
     )
 
 
@@ -72,6 +79,17 @@ def write(domain: Element, note: Note) -> None:
     metadata = child(domain, "metadata")
     element = metadata.makeelement(TAG, {}, nsmap={"cell": NAMESPACE})
     metadata.append(element)
+    _fill(element, note)
+
+
+def text(note: Note) -> str:
+    """Our element alone, without its namespace: as libvirt wants it for a running instance."""
+    element = xml.parse("<vm/>")
+    _fill(element, note)
+    return xml.text(element)
+
+
+def _fill(element: Element, note: Note) -> None:
     element.text = "" if note.mark is None else note.mark.to_text()
     if note.cpu:
         element.set("cpu", note.cpu)
@@ -86,6 +104,10 @@ def write(domain: Element, note: Note) -> None:
         element.set("named", " ".join(sorted(note.named)))
     if note.ports is not None:
         element.set("ports", str(note.ports))
+    if note.taken is not None:
+        element.set("taken", str(note.taken // 1024))
+    if note.eim:
+        element.set("eim", "ours")
 
 
 def erase(domain: Element) -> None:

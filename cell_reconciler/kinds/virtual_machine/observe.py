@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from cell_reconciler.kinds.virtual_machine import devices, host_devices, metadata, resolve, tree, xml
+from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine import sources as disk_sources
 from cell_reconciler.kinds.virtual_machine.codec import source as places
-from cell_reconciler.kinds.virtual_machine.codec.board import Memory, machine_family
+from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
+from cell_reconciler.kinds.virtual_machine.codec.memory import Memory
 from cell_reconciler.kinds.virtual_machine.spec import (
     Cpu,
     CpuMode,
@@ -28,9 +30,10 @@ from cell_reconciler.kinds.virtual_machine.spec import (
     VirtualMachineSpec,
 )
 from cell_reconciler.kinds.virtual_machine.spec.cpu import CpuFeatures
+from cell_reconciler.kinds.virtual_machine.spec.tuning import Numa
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
-from cell_reconciler.model.live import Domain, Live
+from cell_reconciler.model.live import Domain, HostCpus, Live
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.node import Load
 from cell_reconciler.model.storage import DiskSource, PoolTarget
@@ -106,6 +109,7 @@ class Known(NamedTuple):
     sources: Mapping[str, DiskSource] = {}  # of the disks that the document names
     pools: Mapping[str, PoolTarget] = {}
     chosen: Mapping[str, str] = {}  # by name of the device: the PCI function that it gets, where it does not say itself
+    cpus: HostCpus = HostCpus()
     handles: Mapping[str, str] = {}  # of the definition, for an instance that was started before it had our aliases
 
 
@@ -181,7 +185,13 @@ def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
     if want and want.machine.type in ("q35", "pc") and machine_family(machine.type) == want.machine.type:
         machine = Machine(type=want.machine.type)
     spec = msgspec.structs.replace(
-        spec, disks=disks, cdroms=cdroms, interfaces=nics, host_devices=handed, machine=machine
+        spec,
+        disks=disks,
+        cdroms=cdroms,
+        interfaces=nics,
+        host_devices=handed,
+        machine=machine,
+        cpu=_cpu(spec, want),
     )
     return spec if want is None else _elsewhere(_ports(spec, want, raw.note), want)
 
@@ -193,6 +203,15 @@ def _ports(spec: VirtualMachineSpec, want: VirtualMachineSpec, note: metadata.No
     if note.ports is None and foreign and more:
         return msgspec.structs.replace(spec, hotplug_ports=want.hotplug_ports)
     return spec
+
+
+def _cpu(spec: VirtualMachineSpec, want: VirtualMachineSpec | None) -> Cpu:
+    """Without the one cell that ``maxGuest`` takes, unless the document declares cells."""
+    cells = spec.cpu.numa.cells
+    implied = len(cells) == 1 and spec.memory.max_guest is not None and cells[0].host_nodes is None
+    if not implied or (want is not None and want.cpu.numa.cells):
+        return spec.cpu
+    return msgspec.structs.replace(spec.cpu, numa=Numa())
 
 
 def _elsewhere(spec: VirtualMachineSpec, want: VirtualMachineSpec) -> VirtualMachineSpec:
@@ -267,7 +286,8 @@ def running(domain: Domain, known: Known) -> VirtualMachineSpec | None:
         return None
     raw = parsed(domain.active)
     spec = in_words_of(raw, with_handles(domain, known))
-    return msgspec.structs.replace(spec, autostart=domain.autostart, cpu=_booted_cpu(raw, domain))
+    spec = msgspec.structs.replace(spec, autostart=domain.autostart, cpu=_booted_cpu(spec.cpu, raw, domain))
+    return instance.in_words_of(spec, known.want, raw.note, domain, known.cpus)
 
 
 def with_handles(domain: Domain, known: Known) -> Known:
@@ -275,9 +295,9 @@ def with_handles(domain: Domain, known: Known) -> Known:
     return known if domain.inactive is None else known._replace(handles=parsed(domain.inactive).handles)
 
 
-def _booted_cpu(raw: Parsed, domain: Domain) -> Cpu:
+def _booted_cpu(cpu: Cpu, raw: Parsed, domain: Domain) -> Cpu:
     """The CPU that the instance was started with: libvirt shows it expanded, with the features of the model."""
-    cpu, asked = raw.spec.cpu, Asked.parse(raw.note.cpu)
+    asked = Asked.parse(raw.note.cpu)
     if asked is not None:
         mode, features = asked.mode, CpuFeatures(require=asked.require, disable=asked.disable)
     elif domain.inactive is not None:  # started before we took it over

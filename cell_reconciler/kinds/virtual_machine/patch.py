@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from cell_reconciler.kinds.virtual_machine import devices, metadata, tree
-from cell_reconciler.kinds.virtual_machine.codec import drop, ports, remove
+from cell_reconciler.kinds.virtual_machine.codec import apic, drop, memory, ports, remove
 from cell_reconciler.kinds.virtual_machine.codec.cpu import Asked
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.tree import Context
@@ -19,6 +19,13 @@ from cell_reconciler.model.quantities import Duration
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
+
+
+# The fields that the parts of the memory, and what a board needs for its vCPUs, depend on.
+_LAID_OUT = tuple(
+    f"spec.{name}"
+    for name in ("memory.", "cpu.numa", "cpu.sockets", "cpu.maxSockets", "cpu.cores", "cpu.threads", "machine")
+)
 
 
 def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Collection[str], mark: Mark) -> None:
@@ -33,6 +40,7 @@ def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Co
         ports.HotplugPorts().write(root, before.ports, spec, context)  # a device more needs a port more
     elif ports.spare(root) < had:
         ports.HotplugPorts().write(root, had, spec, context)
+    before = outfit(root, spec, context, changed, before)
     note(root, spec, before._replace(mark=mark, named=(*before.named, *claimed)))
 
 
@@ -48,8 +56,18 @@ def release(root: Element) -> None:
 
 def note(root: Element, spec: VirtualMachineSpec, before: metadata.Note) -> None:
     """Write our metadata to go with the spec."""
-    stop = Duration(spec.shutdown_timeout)
-    metadata.write(root, before._replace(cpu=Asked.of(root).to_text(), stop=stop, force=spec.force_stop))
+    stop, taken = Duration(spec.shutdown_timeout), memory.taken(root)
+    metadata.write(root, before._replace(cpu=Asked.of(root).to_text(), stop=stop, force=spec.force_stop, taken=taken))
+
+
+def outfit(
+    root: Element, spec: VirtualMachineSpec, context: Context, changed: Collection[str] | None, before: metadata.Note
+) -> metadata.Note:
+    """What follows from several fields: the parts of the memory, and the board of many vCPUs."""
+    if changed is None or any(path.startswith(_LAID_OUT) for path in changed):
+        memory.layout(root, changed, fixed=bool(spec.cpu.numa.cells), module=context.module)
+        before = before._replace(eim=apic.outfit(root, ours=before.eim))
+    return before
 
 
 def settle(root: Element) -> None:

@@ -20,6 +20,7 @@ from cell_reconciler.kinds.virtual_machine import (
     plan_devices,
     plan_disks,
     plan_power,
+    plan_tuning,
     power,
     resolve,
     seed,
@@ -65,6 +66,7 @@ def _create(doc: Document, world: World) -> Change:
     refused = (
         *plan_disks.unknown(want, places),
         *_unknown_filters(want, world),
+        *plan_tuning.refusals(want, world),
         *_conflicts(name, want, world),
         *plan_disks.of_the_host(want, world),
         *plan_devices.refusals(name, want, world, starts=starts),
@@ -176,6 +178,7 @@ def _update(doc: Document, have: Observed, world: World) -> Change:
         *(plan_disks.unknown(want, places) if found.define else ()),
         *plan_disks.foreign(doc, domain, found, world),
         *(_unknown_filters(want, world) if _filters(found) else ()),
+        *plan_tuning.changed(found, world),
         *(_conflicts(key.name, want, world) if _identities(found) else ()),
         *(plan_disks.of_the_host(want, world) if _identities(found) or act == power.Power.START or allowed else ()),
         *plan_devices.changed(found, domain, world, starts=allowed or act == power.Power.START),
@@ -284,7 +287,13 @@ def _defining(
     paths = frozenset(found.define) - {"spec.autostart", passwords.PATH}
     if paths or have.mark is None or have.mark.flags != mark.flags or (remark and have.mark != mark):
         redefine = actions.Redefine(
-            name=key.name, spec=found.want, sources=places, chosen=chosen, mark=mark, paths=paths
+            name=key.name,
+            spec=found.want,
+            sources=places,
+            chosen=chosen,
+            mark=mark,
+            paths=paths,
+            module=found.module,
         )
         adopt = have.mark is None
         said = ", ".join(sorted(set(map(seed.spoken, paths)))) or "its mark"

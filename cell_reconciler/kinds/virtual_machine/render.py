@@ -26,7 +26,8 @@ def domain(name: str, spec: VirtualMachineSpec, domain_type: str, context: Conte
     _board(root, spec)
     tree.write(root, spec, context, None)
     patch.settle(root)
-    patch.note(root, spec, note._replace(ports=ports.noted(spec.hotplug_ports)))
+    note = patch.outfit(root, spec, context, None, note._replace(ports=ports.noted(spec.hotplug_ports)))
+    patch.note(root, spec, note)
     return root
 
 

@@ -91,6 +91,9 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
     cpu = spec.cpu
     if cpu.max_sockets is UNSET:
         cpu = msgspec.structs.replace(cpu, max_sockets=cpu.sockets)
+    memory = spec.memory
+    if memory.current == memory.guest:  # all of it, as it is without saying so
+        memory = msgspec.structs.replace(memory, current=UNSET)
     bus = tray(spec.machine)
     cdroms = tuple(msgspec.structs.replace(c, bus=bus) if c.bus is UNSET else c for c in spec.cdroms)
     spec = guest_os.filled(spec)
@@ -105,6 +108,7 @@ def _resolved(name: str, spec: VirtualMachineSpec) -> VirtualMachineSpec:
         graphics=graphics,
         video=video,
         cpu=cpu,
+        memory=memory,
         cdroms=cdroms,
     )
     return _settled(full)  # type: ignore[no-any-return] # the type of what it is given

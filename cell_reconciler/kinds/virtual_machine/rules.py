@@ -22,6 +22,7 @@ from cell_reconciler.kinds.virtual_machine import (
     rules_running,
     rules_seed,
     rules_sources,
+    rules_tuning,
     sources,
 )
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
@@ -40,7 +41,6 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}\Z")  # libvirt refuses '/'
 _LONGEST_LINK = 15  # IFNAMSIZ less the NUL
 _VCPUS = {"q35": 710, "pc": 255}  # of the newest QEMU in use; an older one says so when it is defined
 _MIB = 2**20
-_MOST_MEMORY = 16 * 2**40
 
 
 def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:
@@ -57,6 +57,7 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     yield from _unique_names(spec)
     yield from _boot_order(spec)
     yield from rules_devices.check(spec, documents)
+    yield from rules_tuning.check(spec)
     yield from rules_seed.check(spec)
     yield from rules_sources.check(spec, documents)
     yield from rules_host_devices.check(spec)
@@ -87,13 +88,13 @@ def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
     if both:
         message = f"{', '.join(both)}: required and disabled"
         yield Problem(pointer="/spec/cpu/features", rule="vm-cpu-features", message=message)
-    count = max(cpu.sockets, 0 if cpu.max_sockets is UNSET else cpu.max_sockets) * cpu.cores * cpu.threads
+    count = rules_tuning.vcpus(spec)
     if count > most:
         what = f"{count} vCPUs (sockets or maxSockets x cores x threads)"
         message = f"{what} are more than the {most} that {spec.machine.type} has"
         yield Problem(pointer="/spec/cpu", rule="vm-vcpus", message=message)
     guest = int(spec.memory.guest)
-    if guest % _MIB or not _MIB <= guest <= _MOST_MEMORY:
+    if guest % _MIB or not _MIB <= guest <= rules_tuning.MOST_MEMORY:
         yield Problem(pointer="/spec/memory/guest", rule="vm-memory", message="memory is whole MiB, from 1MiB to 16TiB")
 
 

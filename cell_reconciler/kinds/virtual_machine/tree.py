@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import inspect as mi
 
-from cell_reconciler.kinds.virtual_machine.codec import absent, remove
-from cell_reconciler.kinds.virtual_machine.devices import Devices
+from cell_reconciler.kinds.virtual_machine.codec import Items, absent
 from cell_reconciler.model.fields import Effect, fields_of
 from cell_reconciler.model.storage import DiskSource
 
@@ -28,6 +27,7 @@ class Context(NamedTuple):
     sources: Mapping[str, DiskSource] = {}  # by name of the disk
     names: Mapping[str, str] = {}  # of devices that we did not make: handle → the spec's name
     chosen: Mapping[str, str] = {}  # by name of the device: the PCI function that it gets, where it does not say itself
+    module: int = 0  # bytes of memory that the running instance gets plugged in with this change
 
 
 class _Node(NamedTuple):
@@ -37,7 +37,7 @@ class _Node(NamedTuple):
     yaml: str
     codec: Any  # None: a group without an element of its own
     group: type[msgspec.Struct] | None  # the struct of a nested field, or of the items of a list
-    devices: bool  # a list of devices by name
+    items: bool  # a list of elements, by key
 
 
 @cache
@@ -48,18 +48,18 @@ def _nodes(struct: Any) -> tuple[_Node, ...]:
         codec = field.extra.get("xml")
         group = kind.cls if isinstance(kind, mi.StructType) and not getattr(codec, "entire", False) else None
         if field.change != Effect.POLICY and (codec or group):
-            nodes.append(_Node(field.name, field.yaml, codec, group, isinstance(codec, Devices)))
+            nodes.append(_Node(field.name, field.yaml, codec, group, isinstance(codec, Items)))
     return tuple(nodes)
 
 
 def read(struct: Any, scope: Element, **fixed: Any) -> Any:
-    """The ``struct`` that the XML amounts to; ``fixed`` are fields known otherwise (the name of a device)."""
+    """The ``struct`` that the XML amounts to; ``fixed`` are fields known otherwise (the key of an item)."""
     values: dict[str, Any] = fixed
     for name, _, codec, group, listed in _nodes(struct):
         if group is None:
             values[name] = codec.read(scope)
         elif listed:
-            values[name] = tuple([read(group, element, name=item) for item, element in codec.items(scope)])
+            values[name] = tuple([read(group, element, **codec.known(item)) for item, element in codec.items(scope)])
         else:
             values[name] = read(group, scope) if codec is None or codec.read(scope) else None
     return struct(**values)
@@ -70,8 +70,8 @@ def write(scope: Element, value: Any, context: Context, changed: Collection[str]
     for node in _nodes(value.__class__):
         here, inner = f"{path}.{node.yaml}", getattr(value, node.name)
         whole = changed is None or here in changed
-        if node.devices:
-            _write_devices(scope, node.codec, inner, context, None if whole else changed, here)
+        if node.items:
+            _write_items(scope, node.codec, inner, context, None if whole else changed, here)
         elif node.group:
             if whole and node.codec:
                 node.codec.write(scope, inner, value, context)
@@ -81,9 +81,9 @@ def write(scope: Element, value: Any, context: Context, changed: Collection[str]
             node.codec.write(scope, inner, value, context)
 
 
-def _write_devices(
+def _write_items(
     scope: Element,
-    codec: Devices,
+    codec: Items,
     items: tuple[Any, ...],
     context: Context,
     changed: Collection[str] | None,
@@ -93,10 +93,11 @@ def _write_devices(
     wanted = {item.name for item in items}
     for name, element in found.items():
         if name not in wanted and (changed is None or f"{path}[{name}]" in changed):
-            remove(element)
+            codec.delete(element)
     for item in items:
         here = f"{path}[{item.name}]"
         if item.name in found:
-            write(found[item.name], item, context, changed, here)
+            whole = changed is None or here in changed
+            write(found[item.name], item, context, None if whole else changed, here)
         elif changed is None or here in changed:
             write(codec.create(scope, item.name), item, context, None, here)

@@ -125,7 +125,7 @@ def test_devices_of_the_host_are_written_down_and_taken_over_as_they_are() -> No
         ("</devices>", "<hostdev mode='subsystem' type='scsi'/></devices>", "a host device of type scsi"),
         ("</devices>", "<channel type='unix'><target type='virtio' name='org.x'/></channel></devices>", "org.x"),
         ("type='vnc'", "type='spice'", "spice"),
-        ("<clock", "<cputune><shares>9</shares></cputune><clock", "cputune"),
+        ("<clock", "<cputune><period>9000</period></cputune><clock", "<period> in <cputune>"),
         ("type='bridge'", "type='user'", "user:"),
         ("device='cdrom'", "device='floppy'", "floppy"),
         ("<clock offset='utc'/>", "<clock offset='variable' adjustment='9' basis='utc'/>", "offset variable"),

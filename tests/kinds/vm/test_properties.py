@@ -29,7 +29,22 @@ def _optional(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=fields)
 
 
+_cpus = st.builds(
+    lambda first, more, out: f"{first}-{first + more}" + (f",^{first + more}" if out and more else ""),
+    st.integers(0, 99),
+    st.integers(0, 9),
+    st.booleans(),
+)
+_pinning = _optional(
+    cpuset=_cpus,
+    vcpus=st.lists(st.integers(0, 3), unique=True).flatmap(
+        lambda numbers: st.tuples(*[_cpus.map(lambda cpuset, n=n: {"vcpu": n, "cpuset": cpuset}) for n in numbers])
+    ),
+    emulator=_cpus,
+    ioThreads=_cpus.map(lambda cpuset: [{"ioThread": 1, "cpuset": cpuset}]),
+)
 _cpu = st.one_of(
+    _optional(shares=st.integers(2, 262144), limit=st.sampled_from([1, 2.5, "10m", "1250m"]), pinning=_pinning),
     _optional(
         sockets=st.integers(1, 4),
         maxSockets=st.integers(1, 8),
@@ -178,6 +193,25 @@ _hyperv = _optional(
 ).map(_consistent)
 
 
+def _plugged(guest: int) -> st.SearchStrategy[dict[str, Any]]:
+    """What may be plugged in and what the balloon leaves, for a guest of so many MiB."""
+    more = st.integers(0, 40).map(lambda steps: f"{guest + 128 * steps}MiB")
+    return _optional(maxGuest=more, current=st.integers(1, guest).map(lambda size: f"{size}MiB"))
+
+
+@st.composite
+def _cells(draw: st.DrawFn, cpu: dict[str, Any], guest: int) -> list[dict[str, Any]]:
+    """One cell or two with all vCPUs and all of so many MiB."""
+    most = max(cpu.get("sockets", 1), cpu.get("maxSockets", 1)) * cpu.get("cores", 1) * cpu.get("threads", 1)
+    first = draw(st.integers(1, most))
+    parts = (
+        [(0, first, guest // 2 or 1), (first, most, guest - guest // 2)] if 1 <= first < most else [(0, most, guest)]
+    )
+    where = _optional(hostNodes=st.just("0"), mode=st.sampled_from(["strict", "preferred", "interleave"]))
+    cells = [{"cpus": f"{a}-{b - 1}", "memory": f"{size}MiB", **draw(where)} for a, b, size in parts]
+    return [{"cell": number, **cell} for number, cell in enumerate(cells)]
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> Document:
     """A VirtualMachine named ``any`` that passes ``check``."""
@@ -225,12 +259,15 @@ def specs(draw: st.DrawFn) -> Document:
         )
     )
     memory = draw(_optional(balloon=st.booleans(), hugepages=_optional(pageSize=st.sampled_from(["2MiB", "1GiB"]))))
-    guest = {"guest": f"{draw(st.integers(1, 2**20))}MiB", **memory}
+    guest = draw(st.integers(1, 2**20))
+    memory |= {"guest": f"{guest}MiB"} | draw(_plugged(guest))
+    if draw(st.booleans()):
+        spec |= {"cpu": {**spec.get("cpu", {}), "numa": {"cells": draw(_cells(spec.get("cpu", {}), guest))}}}
     if spec.get("machine") == {"type": "pc"}:
         spec.pop("hotplugPorts", None)
     if spec.get("guestOS") == "win2k22" or spec.get("features", {}).get("hyperv", {}).get("stimer"):
         spec["clock"] = {**spec.get("clock", {}), "hypervClock": True}
-    doc = vm("any", memory=guest, disks=disks, cdroms=cdroms, interfaces=nics, hostDevices=handed, **spec)
+    doc = vm("any", memory=memory, disks=disks, cdroms=cdroms, interfaces=nics, hostDevices=handed, **spec)
     assume(not [p for p in VM.check(doc, {doc.key: doc}) if p.severity == Severity.ERROR])
     return doc
 

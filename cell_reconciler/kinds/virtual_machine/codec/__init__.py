@@ -9,6 +9,7 @@ Rule 2: ``write`` touches only what belongs to its field; what others put beside
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cell_reconciler.model.fields import UNSET, UnsetType
@@ -76,6 +77,25 @@ class Codec:
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
         """``owner`` is the struct that the field belongs to, for fields that make sense together only."""
         raise NotImplementedError
+
+
+class Items(Codec):
+    """A list whose items have an element each and a key; the fields of an item are written into its element."""
+
+    def items(self, scope: Element, context: Context | None = None) -> Iterator[tuple[str, Element]]:
+        """Every item with its key."""
+        raise NotImplementedError
+
+    def known(self, name: str) -> dict[str, Any]:
+        """The fields that the key says."""
+        return {"name": name}
+
+    def create(self, scope: Element, name: str) -> Element:
+        """An item that has its key and nothing else."""
+        raise NotImplementedError
+
+    def delete(self, element: Element) -> None:
+        remove(element)
 
 
 class Text(Codec):

@@ -1,34 +1,17 @@
-"""What is on the board in domain XML: memory, machine, direct boot, random numbers."""
+"""What is on the board in domain XML: machine, huge pages, balloon, direct boot, random numbers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cell_reconciler.kinds.virtual_machine.codec import Codec, Number, absent, add, child, drop, remove
+from cell_reconciler.kinds.virtual_machine.codec.memory import read_size
 from cell_reconciler.model.quantities import Bytes
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
     from cell_reconciler.kinds.virtual_machine.tree import Context
-
-
-class Memory(Codec):
-    """``memory`` and ``currentMemory``, which libvirt holds in KiB."""
-
-    UNITS: ClassVar = {"b": 1, "bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}  # libvirt writes KiB
-
-    def read(self, scope: Element) -> Bytes:
-        memory = scope.find("memory")
-        if memory is None:
-            return Bytes(0)
-        return Bytes(int(memory.text or 0) * self.UNITS[memory.get("unit") or "KiB"])
-
-    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        for tag in ("memory", "currentMemory"):
-            element = child(scope, tag)
-            element.set("unit", "KiB")
-            element.text = str(int(value) // 1024)
 
 
 def machine_family(machine: str) -> str:
@@ -114,7 +97,7 @@ class PageSize(Codec):
         page = scope.find("memoryBacking/hugepages/page")
         if page is None:
             return Bytes(2 * 2**20)
-        return Bytes(int(page.get("size") or 0) * Memory.UNITS[page.get("unit") or "KiB"])
+        return read_size(page, "size")
 
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
         drop(scope, "memoryBacking/hugepages/page")

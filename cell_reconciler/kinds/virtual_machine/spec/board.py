@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from cell_reconciler.kinds.virtual_machine import codec
-from cell_reconciler.kinds.virtual_machine.codec import board, firmware
+from cell_reconciler.kinds.virtual_machine.codec import board, firmware, memory
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.quantities import Bytes
 
@@ -27,8 +27,39 @@ class Memory(Spec, frozen=True, kw_only=True):
     """Guest memory."""
 
     guest: Annotated[
-        Bytes, doc("Memory of the guest, in whole MiB.", Effect.RESTART, xml=board.Memory(), examples=["8GiB"])
+        Bytes,
+        doc(
+            "Memory of the guest, in whole MiB. More of it is plugged into the running VM, up to `maxGuest` and by "
+            "whole 128 MiB; less waits for a restart.",
+            Effect.RESTART,
+            xml=memory.Memory(),
+            examples=["8GiB"],
+        ),
     ]
+    max_guest: (
+        Annotated[
+            Bytes,
+            doc(
+                "Memory that the running VM may get. Absent: none can be plugged.",
+                Effect.RESTART,
+                xml=memory.MaxMemory(),
+                examples=["32GiB"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    current: (
+        Annotated[
+            Bytes,
+            doc(
+                "What the balloon leaves to the guest of it now. Absent: all of it.",
+                Effect.LIVE,
+                xml=memory.CurrentMemory(),
+                examples=["4GiB"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     balloon: Annotated[
         bool, doc("A virtio balloon, by which the host can ask for memory back.", Effect.RESTART, xml=board.Balloon())
     ] = True

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import msgspec
 
-from cell_reconciler.kinds.virtual_machine.codec import cpu
+from cell_reconciler.kinds.virtual_machine.codec import cpu, tuning
+from cell_reconciler.kinds.virtual_machine.spec.tuning import Numa, Pinning
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
+from cell_reconciler.model.quantities import Cpus
 
 CpuFeatureName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_.-]{1,40}$(?!\n)")]
 
@@ -111,3 +113,31 @@ class Cpu(Spec, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     features: Annotated[CpuFeatures, doc("Features beside those of the model.", Effect.RESTART)] = CpuFeatures()
+    shares: (
+        Annotated[
+            int,
+            doc(
+                "Weight of the VM where the host's CPUs are short. Absent: what every process has, 1024 with cgroups "
+                "v1 and 100 with v2 (which take at most 262144 and 10000).",
+                Effect.LIVE,
+                ge=2,
+                le=262144,
+                xml=tuning.Shares(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    limit: (
+        Annotated[
+            Cpus,
+            doc(
+                "CPU time that all of the VM, vCPUs and QEMU's own threads, may use together. Absent: no limit.",
+                Effect.LIVE,
+                examples=[2.5, "500m"],
+                xml=tuning.Limit(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    pinning: Annotated[Pinning, doc("On which CPUs of the host the VM may run.", Effect.LIVE)] = Pinning()
+    numa: Annotated[Numa, doc("The guest's NUMA nodes.", Effect.RESTART)] = Numa()
