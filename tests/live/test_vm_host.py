@@ -225,3 +225,18 @@ def test_a_lower_order_is_started_first_and_one_that_fails_holds_up_nobody(
     with Journal(tmp_path).open(plan) as journal:
         execute(plan, site.doors, journal, note)
     assert ended == [("first", "done"), ("broken", "failed"), ("last", "done")]
+
+
+def test_a_guest_that_hangs_does_not_hold_up_the_count_nor_a_start(site: Site, names: list[str]) -> None:  # noqa: F811
+    names += ["hangs", "starts"]
+    carry_out(site.plan(vm("hangs", cpu={"cores": 2})), site.doors)
+    pid = site.qemu("hangs")
+    site.lab.exec(["kill", "-STOP", pid], check=True)
+    try:
+        begin = time.monotonic()
+        assert site.doors.libvirt.loads()["hangs"] == Load(2, 128 * 2**20)
+        assert time.monotonic() - begin < 5
+        carry_out(site.plan(vm("starts")), site.doors)
+        assert site.state("starts") == "running"
+    finally:
+        site.lab.exec(["kill", "-CONT", pid], check=True)
