@@ -38,7 +38,6 @@ class UsbDevice(msgspec.Struct, frozen=True, kw_only=True):
     device: int
     ids: str  # as lsusb prints them: 0529:0001
     hub: bool = False
-    text: str = ""  # what it calls itself
 
 
 class Mdev(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +76,6 @@ class BlockDevice(msgspec.Struct, frozen=True, kw_only=True):
     slaves: tuple[str, ...] = ()  # the block devices below
     pci: tuple[str, ...] = ()  # the PCI functions that it hangs on, from the root of the bus
     usb: str | None = None  # the USB port that it hangs on
-    uuid: str = ""  # of device-mapper: LVM-…, CRYPT-…, mpath-…
 
 
 class BlockUse(msgspec.Struct, frozen=True, kw_only=True, order=True):

@@ -82,6 +82,7 @@ def test_what_is_no_image_of_ours_has_no_label(size: int) -> None:
 def test_images_are_compared_by_what_they_should_hold(door: SeedDoor, tmp_path: Path) -> None:
     path = f"{door.directory}/web.1.iso"
     assert door.observe({"web": target()})["web"].images == {}
+    assert not os.path.exists(door.directory), "looking writes nothing"
     before = os.umask(0o077)
     try:
         door.keep(path, target())

@@ -62,7 +62,7 @@ def test_another_password_counts_at_once_in_both_copies(site: Site, file: Path) 
 
 
 def test_a_port_the_first_one_and_none_any_more_wait_for_a_restart(site: Site, file: Path) -> None:  # noqa: F811
-    restarted = {**STOP, "updatePolicy": {"restart": "Allowed"}}
+    restarted = {**STOP, "updatePolicy": {"restart": "Now"}}
     site.converge(vm(NAME, **STOP))
     assert site.converge(doc(file)) == ["vm.redefine", "vm.password"]
     assert {f.path for f in site.plan(doc(file)).pending} == {"spec.graphics.port", "spec.graphics.password"}

@@ -69,7 +69,6 @@ def _block(name: str, paths: tuple[str, ...], known: Mapping[str, str]) -> Block
         slaves=(*sysfs.names(f"{here}/slaves"), *([loop] if loop else [])),
         pci=pci,
         usb=usb,
-        uuid=sysfs.text(f"{here}/dm/uuid"),
     )
 
 

@@ -58,7 +58,6 @@ def usb() -> tuple[UsbDevice, ...]:
             device=sysfs.number(f"{here}/devnum"),
             ids=f"{vendor}:{product}",
             hub=sysfs.text(f"{here}/bDeviceClass") == _HUB,
-            text=sysfs.text(f"{here}/product"),
         )
         found.append(device)
     return tuple(found)

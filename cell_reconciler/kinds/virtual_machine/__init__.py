@@ -65,9 +65,10 @@ class VirtualMachineKind:
 
     def sources_of(self, doc: Document, documents: Mapping[Key, Document]) -> frozenset[Source]:
         """Nothing can be said about a VM that gets devices of the host while those, or its links, are not known."""
-        from cell_reconciler.kinds.virtual_machine.host_devices import handed
+        from cell_reconciler.kinds.virtual_machine.host_devices import guarded, handed
 
-        return self.sources | {Source.DEVICES, Source.NETLINK} if handed(doc.spec) else self.sources
+        more = [Source.DEVICES] if guarded(doc.spec) else []
+        return self.sources.union(more, [Source.NETLINK] if handed(doc.spec) else [])
 
     def exists(self, name: str, live: Live) -> bool:
         return name in live.domains

@@ -70,8 +70,15 @@ def missing(name: str, spec: VirtualMachineSpec, world: World) -> Iterator[Refus
         every = candidates(request, world.live)
         said = [next((o.message for o in _objections(a, name, (), world)), f"{a} goes to another VM") for a in every]
         message = f"{request.name}: no {request.text} is free: {guard.some(said) or 'there is none'}"
-        advice = "free one of them" if said else "lspci -D -nn lists what is there"
+        advice = "free one of them" if said else _none(request)
         yield Refusal(reason="NoFreeHostDevice", message=message, advice=advice)
+
+
+def _none(request: Request) -> str:
+    """What to do when there is nothing that a request fits."""
+    if request.nic is None:
+        return "lspci -D -nn lists what is there"
+    return f"make some on a card that can: echo 4 > /sys/class/net/{request.nic}/device/sriov_numvfs"
 
 
 def _kept(doc: Document, live: Live) -> Iterator[tuple[str, str]]:

@@ -188,8 +188,10 @@ def _of_device(device: HostDevice, vm: str, live: Live) -> Iterator[Refusal]:
 
 
 def _of_mdev(uuid: str, vm: str, live: Live) -> Iterator[Refusal]:
-    if uuid not in (live.devices or HostDevices()).mdevs:
-        advice = "make it first: mdevctl start, or the card's own tool"
+    devices = live.devices or HostDevices()
+    if uuid not in devices.mdevs:
+        rooms = [f"{t.type} ({t.text}) on {t.parent}" for t in devices.mdev_types if t.available]
+        advice = f"make it first: mdevctl start. There is room for: {some(rooms) or 'none'}"
         yield Refusal(reason="HostDeviceMissing", message=f"there is no mediated device {uuid}", advice=advice)
     for other in _owners(live, vm, lambda d: d.mdev is not None and d.mdev.uuid == uuid):
         yield _taken(f"mediated device {uuid} belongs to domain {other}", other)

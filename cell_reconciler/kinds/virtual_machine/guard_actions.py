@@ -9,6 +9,7 @@ from cell_reconciler.kinds.virtual_machine import guard, host_devices, hugepages
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.model.host_devices import HostDevices, on_pci
 from cell_reconciler.model.live import Domain, Live
+from cell_reconciler.model.storage import DiskSource
 
 
 def start(doors: Any, domain: Domain | None) -> None:
@@ -18,7 +19,7 @@ def start(doors: Any, domain: Domain | None) -> None:
     """
     if domain is not None and domain.inactive is not None:
         spec = observe.parsed(domain.inactive).spec
-        if host_devices.needed(spec):
+        if host_devices.handed(spec) or spec.memory.hugepages is not None:
             what = f"VM {domain.name} is not started"
             devices = _look(doors, domain.name, spec, set(host_devices.names(spec)), what)
             short = hugepages.shortage(domain.name, spec, devices)
@@ -42,8 +43,9 @@ def _look(doors: Any, vm: str, spec: VirtualMachineSpec, asked: set[str], what: 
         raise Transient(f"{what}: {refusal.message}", refusal.advice)
     for name, address in host_devices.functions(spec, {}).items():
         for block in on_pci(devices, address) if name in asked else ():
-            if doors.devices.held(block.name):
-                who = "a mount in another namespace, ZFS, or RAID"
-                message = f"{what}: the host's kernel holds {block.name}, which is on {address}, for somebody: {who}"
-                raise Transient(message, f"find out who: lsblk /dev/{block.name}")
+            # The kernel knows of mounts in every namespace, of ZFS and of RAID; and processes may write to the disk.
+            users = doors.disks.users(DiskSource(backend="block", path=f"/dev/{block.name}"))
+            if users:
+                message = f"{what}: {address} has the disk {block.name}, which is open at {', '.join(users)}"
+                raise Transient(message, "stop that user first")
     return devices

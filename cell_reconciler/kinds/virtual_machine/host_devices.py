@@ -28,10 +28,14 @@ def handed(spec: VirtualMachineSpec) -> bool:
     return bool(spec.host_devices) or any(not absent(nic.sriov) for nic in spec.interfaces)
 
 
+def guarded(spec: VirtualMachineSpec) -> bool:
+    """Does it get anything that may be the host's own, disks included?"""
+    return handed(spec) or any(disk.source and disk.source.block for disk in spec.disks)
+
+
 def needed(spec: VirtualMachineSpec) -> bool:
-    """Must the host's devices be known to plan the VM?"""
-    blocks = any(disk.source and disk.source.block for disk in spec.disks)
-    return handed(spec) or blocks or not absent(spec.memory.hugepages)
+    """Is anything to be asked of the host's devices when the VM is planned?"""
+    return guarded(spec) or not absent(spec.memory.hugepages)
 
 
 def names(spec: VirtualMachineSpec) -> Iterator[str]:

@@ -21,6 +21,7 @@ from cell_reconciler.model.change import Change
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.host_devices import HostDevices, on_pci, on_usb, uses_of
 from cell_reconciler.model.live import Live
+from cell_reconciler.model.storage import DiskSource
 from tests.kinds.vm.make import carry_out, planned, vm, world
 
 pytestmark = pytest.mark.kernel
@@ -184,17 +185,16 @@ def test_the_kernel_knows_of_a_mount_that_no_table_of_ours_shows(doors: Doors, u
         assert hidden.stdout
         assert hidden.stdout.readline() == "ready\n"
         assert uses_of(devices(doors), name) == ()
-        assert doors.devices.held(name)
         change = plan(doors, given(HBA))
         assert not change.refused
         change.steps[0].action.do(doors)
-        with pytest.raises(Transient, match=f"the host's kernel holds {name}"):
+        with pytest.raises(Transient, match=f"has the disk {name}, which is open at this host itself"):
             change.steps[1].action.do(doors)
     finally:
         hidden.kill()
         hidden.wait(timeout=30)
         doors.libvirt.undefine("scvm")
-    until(lambda: not doors.devices.held(name))
+    until(lambda: not doors.disks.users(DiskSource(backend="block", path=f"/dev/{name}")))
 
 
 # -- the bus -------------------------------------------------------------------------------------------------------

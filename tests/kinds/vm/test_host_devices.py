@@ -65,8 +65,8 @@ DEVICES = HostDevices(
     iommu=True,
     pci={device.address: device for device in PCI},
     usb=(
-        UsbDevice(port="1-4", bus=1, device=4, ids="0951:1666", text="DataTraveler"),
-        UsbDevice(port="1-5", bus=1, device=5, ids="0529:0001", text="HASP"),
+        UsbDevice(port="1-4", bus=1, device=4, ids="0951:1666"),
+        UsbDevice(port="1-5", bus=1, device=5, ids="0529:0001"),
         UsbDevice(port="1-6", bus=1, device=6, ids="0403:6001"),
         UsbDevice(port="1-7", bus=1, device=7, ids="0403:6001"),
         UsbDevice(port="1-1", bus=1, device=2, ids="05e3:0608", hub=True),
