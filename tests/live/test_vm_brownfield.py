@@ -75,7 +75,7 @@ FIELDS = (
     Field("clock.hpet", (True, False), "clock|clock/timer", kept=False),
     Field("features.hyperv.relaxed", (True, False), "features(/hyperv(/relaxed)?)?", kept=False),
     Field("features.hyperv.vendorId", ("Somebody", "Nobody"), "features(/hyperv(/vendor_id)?)?", kept=False),
-    Field("graphics.port", (5998, 5999), "devices/graphics", kept=False),
+    Field("graphics.port", (5998, 5999), "devices/graphics(/listen)?", kept=False),
     Field("vsock.cid", (77, 78), _device("vsock"), kept=False),
     Field("hotplugPorts", (20, 21), "devices/controller(/.*)?", kept=False),
     Field("ioThreads", (4, 5), "iothreads|iothreadids(/.*)?", kept=False),
@@ -205,8 +205,6 @@ def _change(taken: Taken, given: dict[str, Any], adopted: str, field: Field, pat
     changed = given if value is None else with_value(given, path, value)
     if value is None or not taken.valid(changed):
         return  # queues of a card that has none, and the like
-    if path == "memory.guest" and "<numa>" in adopted:
-        return  # the cells make up the memory
     taken.converge(changed)
     after = taken.xml()
     device = re.search(r"\[[^]]*\]", path)
