@@ -193,16 +193,7 @@ def in_words_of(raw: Parsed, known: Known) -> VirtualMachineSpec:
         machine=machine,
         cpu=_cpu(spec, want),
     )
-    return spec if want is None else _elsewhere(_ports(spec, want, raw.note), want)
-
-
-def _ports(spec: VirtualMachineSpec, want: VirtualMachineSpec, note: metadata.Note) -> VirtualMachineSpec:
-    """In a domain that others made, more ports than wanted are no difference: libvirt itself adds some with devices."""
-    more = spec.hotplug_ports and want.hotplug_ports and spec.hotplug_ports > want.hotplug_ports
-    foreign = note.mark is None or note.mark.adopted
-    if note.ports is None and foreign and more:
-        return msgspec.structs.replace(spec, hotplug_ports=want.hotplug_ports)
-    return spec
+    return spec if want is None else _elsewhere(spec, want)
 
 
 def _cpu(spec: VirtualMachineSpec, want: VirtualMachineSpec | None) -> Cpu:

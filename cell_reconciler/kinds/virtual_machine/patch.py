@@ -20,6 +20,8 @@ from cell_reconciler.model.quantities import Duration
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
+_PORTS = "spec.hotplugPorts"
+
 
 # The fields that the parts of the memory, and what a board needs for its vCPUs, depend on.
 _LAID_OUT = tuple(
@@ -31,15 +33,16 @@ _LAID_OUT = tuple(
 def apply(root: Element, spec: VirtualMachineSpec, context: Context, changed: Collection[str], mark: Mark) -> None:
     """Write the fields at the paths ``changed``, and our mark."""
     claimed = [name for codec in devices.LISTS for name in codec.claim(root, context.names)]
-    before, had = metadata.read(root), ports.spare(root)
+    noted = _PORTS in changed
+    if noted and ports.HotplugPorts().read(root) == spec.hotplug_ports:  # as it should be, and only to be noted
+        changed, noted = {*changed} - {_PORTS}, ports.spare(root) == spec.hotplug_ports
     tree.write(root, spec, context, changed)
     settle(root)
-    if "spec.hotplugPorts" in changed:
+    before = metadata.read(root)
+    if noted:
         before = before._replace(ports=ports.noted(spec.hotplug_ports))
-    elif before.ports is not None:
+    if before.ports is not None:
         ports.HotplugPorts().write(root, before.ports, spec, context)  # a device more needs a port more
-    elif ports.spare(root) < had:
-        ports.HotplugPorts().write(root, had, spec, context)
     before = outfit(root, spec, context, changed, before)
     note(root, spec, before._replace(mark=mark, named=(*before.named, *claimed)))
 

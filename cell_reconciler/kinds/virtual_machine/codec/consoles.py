@@ -74,6 +74,7 @@ class GraphicsListen(Codec):
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
         vnc = scope.find("devices/graphics[@type='vnc']")
         if vnc is not None:
+            unset(vnc, "socket")  # instead of an address
             vnc.set("listen", str(value))
             drop(vnc, "listen")
             add(vnc, "listen", type="address", address=str(value))
