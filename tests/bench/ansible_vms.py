@@ -18,7 +18,7 @@ from tests.bench.specs import write
 from tests.bench.vms import COUNT, virsh, wipe
 
 ANSIBLE = "ansible>=12,<13"  # the newest for Python 3.11; it brings community.libvirt 2.0
-ROUNDS = 2
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "2"))
 CONFIG = """[defaults]
 gathering = explicit
 interpreter_python = {python}

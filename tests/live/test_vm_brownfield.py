@@ -60,9 +60,11 @@ def _device(tag: str) -> str:
 
 FIELDS = (
     Field("description", ("by a test",), "description"),
-    Field("memory.guest", ("512MiB", "640MiB"), "memory|currentMemory"),
+    Field("memory.guest", ("512MiB", "640MiB"), f"memory|currentMemory|cpu/numa/cell|{_device('memory')}"),
     Field("cpu.features.disable", (["hle"], ["rtm"]), "cpu|cpu/feature"),
     Field("cpu.mode", ("host-model",), "cpu(/.*)?", kept=False),
+    Field("cpu.shares", (2048, 1024), "cputune(/shares)?", kept=False),
+    Field("memory.current", ("128MiB", "192MiB"), "currentMemory", kept=False),
     Field("graphics.listen", ("127.0.0.9", "127.0.0.8"), "devices/graphics(/listen)?", kept=False),
     Field("video", ("bochs", "vga"), _device("video"), kept=False),
     Field("watchdog.action", ("pause", "reset"), _device("watchdog"), kept=False),
@@ -92,6 +94,8 @@ FIELDS = (
     Field("interfaces[].filter.name", ("no-mac-spoofing",), r"devices/interface\[[^]]*\]/filterref(/.*)?", kept=False),
     Field("interfaces[].bootOrder", (7, 8), r"devices/interface\[[^]]*\]/boot|os/boot", kept=False),
     Field("disks[].cache", ("writethrough", "none"), r"devices/disk\[[^]]*\]/driver"),
+    Field("disks[].detectZeroes", ("on", "off"), r"devices/disk\[[^]]*\]/driver"),
+    Field("disks[].shareable", (True, False), r"devices/disk\[[^]]*\](/shareable)?", kept=False),
     Field("disks[].serial", ("S-1", "S-2"), r"devices/disk\[[^]]*\]/serial"),
     Field("disks[].iotune.totalIopsSec", (123, 124), r"devices/disk\[[^]]*\]/iotune(/\w+_sec(_max)?)?", kept=False),
     Field(

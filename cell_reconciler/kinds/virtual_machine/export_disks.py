@@ -59,6 +59,8 @@ def said(value: Any) -> Any:
     """None → UNSET: what is not there is not said."""
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.replace(value, **{f: said(getattr(value, f)) for f in value.__struct_fields__})
+    if isinstance(value, tuple):
+        return tuple(map(said, value))
     return UNSET if value is None else value
 
 
