@@ -26,7 +26,7 @@ from cell_reconciler.kinds.world import guest_targets
 from cell_reconciler.lab import Lab, needs
 from cell_reconciler.model.change import Change, Verb
 from cell_reconciler.model.document import Document
-from cell_reconciler.model.live import Live
+from cell_reconciler.model.live import HostCpus, Live
 from tests.kinds.vm.make import VM, carry_out, planned, pool, vm, world
 from tests.kinds.vm.test_properties import specs
 
@@ -305,7 +305,8 @@ def test_whatever_is_declared_libvirt_holds_as_declared(site: Site, doc: Documen
     It is never started, so that it does not matter whether this host has the room or the CPU for it.
     """
     _forget(site)
-    change = planned(doc, world(site.pool, doc, live=msgspec.structs.replace(site.live(doc), node=None)))
+    unknown = msgspec.structs.replace(site.live(doc), node=None, cpus=HostCpus())
+    change = planned(doc, world(site.pool, doc, live=unknown))
     if {refusal.reason for refusal in change.refused} == {"SecretUnreadable"}:  # a generated path
         return
     assert not change.refused
