@@ -14,7 +14,7 @@ import pytest
 from cell_reconciler.converge.executor import execute
 from cell_reconciler.converge.journal import Journal
 from cell_reconciler.errors import Refused, Transient
-from cell_reconciler.kinds.virtual_machine import actions, update
+from cell_reconciler.kinds.virtual_machine import actions, update_policy
 from cell_reconciler.kinds.virtual_machine.admission import Admission
 from cell_reconciler.model.change import Change, Outcome, Plan
 from cell_reconciler.model.document import Document, Loaded
@@ -180,7 +180,7 @@ def test_a_guest_that_reboots_comes_up_as_it_is_defined(site: Site, names: list[
     assert "when its guest reboots" in change.notes[0]
     # Taken back, it is as it was; and the same once more.
     assert site.converge(vm("boots", **spec)) == ["vm.redefine", "vm.on-reboot"]
-    assert update.on_reboot(site.doors.libvirt.domain("boots").active) == "restart"  # type: ignore[union-attr]
+    assert update_policy.on_reboot(site.doors.libvirt.domain("boots").active) == "restart"  # type: ignore[union-attr]
     site.converge(vm("boots", **two))
     guest.sees(lambda report: report["cpus"] == 1, 120)
     site.lab.exec(["virsh", "send-key", "boots", "KEY_LEFTCTRL", "KEY_LEFTALT", "KEY_DELETE"], check=True)
@@ -190,7 +190,7 @@ def test_a_guest_that_reboots_comes_up_as_it_is_defined(site: Site, names: list[
         time.sleep(0.2)
     assert carry_out(site.plan(vm("boots", **two)), site.doors) == ["vm.start"]
     assert site.plan(vm("boots", **two)).quiet
-    assert update.on_reboot(site.doors.libvirt.domain("boots").active) == "restart"  # type: ignore[union-attr]
+    assert update_policy.on_reboot(site.doors.libvirt.domain("boots").active) == "restart"  # type: ignore[union-attr]
     assert site.qemu("boots") != pid
     guest.sees(lambda report: report["cpus"] == 2, 120)
 
@@ -225,3 +225,18 @@ def test_a_lower_order_is_started_first_and_one_that_fails_holds_up_nobody(
     with Journal(tmp_path).open(plan) as journal:
         execute(plan, site.doors, journal, note)
     assert ended == [("first", "done"), ("broken", "failed"), ("last", "done")]
+
+
+def test_a_guest_that_hangs_does_not_hold_up_the_count_nor_a_start(site: Site, names: list[str]) -> None:  # noqa: F811
+    names += ["hangs", "starts"]
+    carry_out(site.plan(vm("hangs", cpu={"cores": 2})), site.doors)
+    pid = site.qemu("hangs")
+    site.lab.exec(["kill", "-STOP", pid], check=True)
+    try:
+        begin = time.monotonic()
+        assert site.doors.libvirt.loads()["hangs"] == Load(2, 128 * 2**20)
+        assert time.monotonic() - begin < 5
+        carry_out(site.plan(vm("starts")), site.doors)
+        assert site.state("starts") == "running"
+    finally:
+        site.lab.exec(["kill", "-CONT", pid], check=True)

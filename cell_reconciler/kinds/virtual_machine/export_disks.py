@@ -1,7 +1,6 @@
 """Disks and drives of a domain as a document has them; what is no RAW disk, and what stands beside one, is told.
 
-A place in a declared StoragePool is a ``volume``, every other one a ``source``. What libvirt has no word for in the XML
-(the cache of a disk that names none) is not said: the document then does not own it.
+A place in a declared StoragePool is a ``volume``, every other one a ``source``.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from cell_reconciler.kinds.export import unusual
 from cell_reconciler.kinds.virtual_machine import devices, sources
 from cell_reconciler.kinds.virtual_machine.observe import Parsed
 from cell_reconciler.kinds.virtual_machine.spec import Disk
-from cell_reconciler.kinds.virtual_machine.spec.disk import DiskCache, Iotune
+from cell_reconciler.kinds.virtual_machine.spec.disk import Iotune
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.storage import DiskSource, PoolTarget
 
@@ -33,7 +32,6 @@ _KNOWN: Mapping[str, str] = {
     "iotune": " ".join(Iotune.__struct_fields__),
     "target": "@dev @bus",
 }
-_CACHES = frozenset(DiskCache)
 
 
 def disks(raw: Parsed, pools: Mapping[str, PoolTarget]) -> list[dict[str, Any]]:
@@ -50,8 +48,7 @@ def _placed(disk: Disk, raw: Parsed, pools: Mapping[str, PoolTarget]) -> Disk | 
     volume = sources.volume_of(raw.sources[disk.name], pools)
     if volume is None and not disk.source:
         return None
-    cache: Any = UNSET if disk.cache not in _CACHES else disk.cache
-    return msgspec.structs.replace(disk, volume=volume or UNSET, source=UNSET if volume else disk.source, cache=cache)
+    return msgspec.structs.replace(disk, volume=volume or UNSET, source=UNSET if volume else disk.source)
 
 
 def _is_file(source: DiskSource) -> bool:

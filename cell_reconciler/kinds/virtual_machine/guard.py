@@ -35,6 +35,7 @@ from cell_reconciler.model.live import Domain, Live
 Documents = Mapping[Key, Document]
 # Drivers that leave a function alone, so that its neighbours in the IOMMU group can be given away.
 _IDLE = frozenset({None, "vfio-pci", "pci-stub", "pcieport"})
+_NETWORK = "02"  # the PCI class of network cards
 _TOLD = 3  # chains and names in one message
 
 
@@ -125,10 +126,14 @@ def functions_of(domain: Domain) -> frozenset[str]:
 
 
 def _host_uses(device: PciDevice, live: Live, documents: Documents) -> Iterator[Refusal]:
-    devices = live.devices or HostDevices()
-    for nic, place in sorted(devices.nics.items()):
-        if device.address in place.pci and (use := nic_use(nic, live, documents)):
+    nics = {nic for nic, place in (live.devices or HostDevices()).nics.items() if device.address in place.pci}
+    for nic in sorted(nics):
+        if use := nic_use(nic, live, documents):
             yield _nic_in_use(device.address, nic, use)
+    if device.kind.startswith(_NETWORK) and device.driver not in _IDLE and not nics:
+        message = f"the host's driver {device.driver} runs {device.address}, whose interface cannot be seen from here"
+        advice = "is it in another network namespace, or run by DPDK? Bring it back, or unbind the driver"
+        yield Refusal(reason="HostNicInUse", message=message, advice=advice)
 
 
 def _nic_in_use(what: str, nic: str, use: str) -> Refusal:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from cell_reconciler.errors import StepFailed, Transient
-from cell_reconciler.kinds.virtual_machine import devices, guard_actions, observe, tree, update, xml
+from cell_reconciler.kinds.virtual_machine import devices, guard_actions, observe, tree, update_policy, xml
 from cell_reconciler.kinds.virtual_machine.actions import active, alone
 from cell_reconciler.kinds.virtual_machine.codec import child
 from cell_reconciler.kinds.virtual_machine.codec import source as places
@@ -90,7 +90,7 @@ class OnReboot(LiveAction, frozen=True):
     action: str
 
     def holds(self, domain: Domain) -> bool:
-        return update.on_reboot(domain.active) == self.action
+        return update_policy.on_reboot(domain.active) == self.action
 
     def do(self, doors: Any) -> None:
         doors.libvirt.set_on_reboot(self.name, self.action)

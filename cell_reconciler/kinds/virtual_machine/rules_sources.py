@@ -22,7 +22,7 @@ from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 
-_DIRECT = (DiskCache.NONE, DiskCache.DIRECTSYNC)
+_CACHED = (DiskCache.WRITEBACK, DiskCache.WRITETHROUGH, DiskCache.UNSAFE)
 _NUMBERED = re.compile(r"/dev/([^/]+|(block|char|fd|bsg)/.*)")
 _LABELLED = re.compile(r"/dev/disk/by-(uuid|label|partuuid|partlabel)/.*")
 _FRIENDLY = re.compile(r"/dev/mapper/mpath[a-z]+([-p][0-9]+)?")
@@ -40,7 +40,7 @@ def check(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Iterat
             yield from _source(disk.source, f"{pointer}/source")
             yield from _pooled(disk.source, f"{pointer}/source", documents)
         yield from _lun(disk, pointer)
-        if disk.shareable and disk.cache not in _DIRECT:
+        if disk.shareable and disk.cache in _CACHED:
             message = f"with cache {disk.cache} the others that share the disk do not see what was written"
             yield Problem(pointer=f"{pointer}/shareable", rule="vm-disk-shareable", message=message, advice="take none")
 
@@ -144,7 +144,7 @@ def _lun(disk: Disk, at: str) -> Iterator[Problem]:
         yield Problem(pointer=f"{at}/reservations", rule="vm-lun", message=message)
     # The guest's commands go to the LUN past QEMU: what QEMU does with a disk, it does not do here.
     for name, said in (
-        ("cache", disk.cache not in _DIRECT),
+        ("cache", disk.cache in _CACHED),
         ("detectZeroes", disk.detect_zeroes != DetectZeroes.OFF),
         ("iotune", disk.iotune is not UNSET),
         ("serial", disk.serial is not UNSET),

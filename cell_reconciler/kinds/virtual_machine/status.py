@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cell_reconciler.kinds.contract import Observed, World
-from cell_reconciler.kinds.virtual_machine import differ, observe, power, seed, taps, update
+from cell_reconciler.kinds.virtual_machine import differ, observe, power, seed, taps, update_policy
 from cell_reconciler.kinds.virtual_machine.spec import RunStrategy
 from cell_reconciler.model.condition import Condition, Truth
 from cell_reconciler.model.document import Document
@@ -46,7 +46,7 @@ def conditions(doc: Document, have: Observed | None, world: World) -> Iterator[C
         return
     pending = differ.differences(doc, domain, have.mark, world).boot
     if pending:
-        when = update.told(doc, have.mark, doc.spec, world.live.at)
+        when = update_policy.told(doc, have.mark, doc.spec, world.live.at)
         yield Condition(
             type="RestartRequired",
             status=Truth.TRUE,

@@ -63,7 +63,13 @@ def test_a_domain_made_by_hand_is_written_down_and_taken_over_by_a_mark() -> Non
                 "discard": "ignore",
                 "serial": "abc",
             },
-            {"name": "sdb", "source": {"file": {"path": "/somewhere/else.img"}}, "bus": "sata", "discard": "ignore"},
+            {
+                "name": "sdb",
+                "source": {"file": {"path": "/somewhere/else.img"}},
+                "bus": "sata",
+                "cache": "default",
+                "discard": "ignore",
+            },
         ],
         "cdroms": [{"name": "sda", "bus": "sata"}],
         "interfaces": [

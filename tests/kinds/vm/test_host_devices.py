@@ -159,6 +159,13 @@ def test_what_the_host_needs_or_has_not_is_refused(device: dict[str, Any], reaso
     assert found.keys() == {reason}
 
 
+def test_a_card_whose_interface_is_somewhere_else_is_not_free() -> None:
+    """In another network namespace, or run by DPDK: the kernel does not show it here, which is no proof of disuse."""
+    without = {name: place for name, place in DEVICES.nics.items() if name != "ens1f0"}
+    message = refused(pci(address=CARD), around=live(nics=without))["HostNicInUse"]
+    assert "driver ixgbe runs 0000:18:00.0" in message
+
+
 def test_all_of_a_group_can_be_given_together() -> None:
     assert not refused({"name": "gpu", "pci": {"address": GPU}}, {"name": "audio", "pci": {"address": GPU_AUDIO}})
 

@@ -111,7 +111,7 @@ _disk = _optional(
     iotune=_limits,
     serial=st.from_regex(r"[A-Za-z0-9_.+-]{1,20}", fullmatch=True),
     readOnly=st.booleans(),
-    cache=st.sampled_from(["none", "writeback", "writethrough", "directsync", "unsafe"]),
+    cache=st.sampled_from(["default", "none", "writeback", "writethrough", "directsync", "unsafe"]),
     discard=st.sampled_from(["unmap", "ignore"]),
     bootOrder=st.integers(1, 100),
 )

@@ -24,6 +24,7 @@ class DiskBus(StrEnum):
 
 
 class DiskCache(StrEnum):
+    DEFAULT = "default"  # what QEMU prefers: writeback, and none for a shareable disk
     NONE = "none"
     WRITEBACK = "writeback"
     WRITETHROUGH = "writethrough"
@@ -157,7 +158,7 @@ class Disk(Spec, frozen=True, kw_only=True):
     cache: Annotated[
         DiskCache,
         doc(
-            "Host cache. `none` and `directsync` are safe for live migration.",
+            "Host cache. `none` and `directsync` are safe for live migration; `default` is what QEMU prefers.",
             Effect.RESTART,
             xml=codec.Attribute("driver", "cache", absent="default"),
         ),

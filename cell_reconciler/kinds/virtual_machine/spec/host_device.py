@@ -10,7 +10,7 @@ from cell_reconciler.kinds.virtual_machine.spec.device import BootOrder, device_
 from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 
 PCI_ADDRESS = r"^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$"
-IDS = r"^(?!0000)[0-9a-f]{4}:[0-9a-f]{4}$"  # libvirt takes no vendor 0
+IDS = r"^([1-9a-f][0-9a-f]{3}|0[1-9a-f][0-9a-f]{2}|00[1-9a-f][0-9a-f]|000[1-9a-f]):[0-9a-f]{4}$"  # no vendor is 0
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import live_actions, update, xml
+from cell_reconciler.kinds.virtual_machine import live_actions, update_policy, xml
 from cell_reconciler.model.change import Change
 from cell_reconciler.model.diagnostic import Severity
 from cell_reconciler.model.document import Document
@@ -87,13 +87,13 @@ def test_nothing_pending_is_nothing_to_restart() -> None:
 )
 def test_a_window_goes_by_the_clock_of_its_zone(zone: str, at: str, open_: bool) -> None:
     doc = _windowed({**NIGHT, "timeZone": zone})
-    assert update.due(doc.spec, datetime.fromisoformat(at)) is open_
+    assert update_policy.due(doc.spec, datetime.fromisoformat(at)) is open_
 
 
 @pytest.mark.parametrize(("at", "open_"), [("2026-11-29T00:59", True), ("2026-11-29T01:00", False)])
 def test_a_window_that_lasts_over_midnight_belongs_to_the_day_on_which_it_opens(at: str, open_: bool) -> None:
     doc = _windowed({"days": ["Sat"], "start": "23:00", "duration": "2h"})
-    assert update.due(doc.spec, datetime.fromisoformat(f"{at}:00+00:00")) is open_
+    assert update_policy.due(doc.spec, datetime.fromisoformat(f"{at}:00+00:00")) is open_
 
 
 @given(
@@ -107,17 +107,17 @@ def test_the_next_window_is_open_when_it_opens_and_not_just_before(
 ) -> None:
     window = {"days": sorted(days), "start": f"{hour:02}:30", "duration": "1h", "timeZone": zone}
     spec = _windowed(window).spec
-    begin = update.opens(spec, at)
+    begin = update_policy.opens(spec, at)
     assert begin is not None
     assert at < begin <= at + timedelta(days=8)
-    assert update.due(spec, begin)
-    assert not update.due(spec, begin - timedelta(seconds=1))
-    assert not update.due(spec, begin + timedelta(hours=1))
+    assert update_policy.due(spec, begin)
+    assert not update_policy.due(spec, begin - timedelta(seconds=1))
+    assert not update_policy.due(spec, begin + timedelta(hours=1))
 
 
 def test_a_zone_that_the_host_does_not_know_never_opens_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where tzdata is not installed."""
-    monkeypatch.setattr(update, "_zone", lambda name: None)
+    monkeypatch.setattr(update_policy, "_zone", lambda name: None)
     change = _plan(_windowed({**NIGHT, "timeZone": "Asia/Seoul"}), _domain({}), SATURDAY)
     assert (_ops(change), change.again) == (["vm.redefine"], None)
     assert "in its window, whose time zone this host does not know" in change.notes[0]
