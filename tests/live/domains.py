@@ -31,7 +31,7 @@ BARE = """
 """
 BOARDS = ("q35", "pc-q35-6.2", "pc", "pc-i440fx-5.2")
 Q35_ONLY = {"iommu", "features of every kind"}
-MIXED, OF = 30, 24  # domains of several parts, and how many
+MIXED, OF = 24, 24  # domains of several parts, and how many
 
 
 def made_by_virt_install() -> Iterator[tuple[str, str]]:

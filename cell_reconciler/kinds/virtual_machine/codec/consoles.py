@@ -93,9 +93,9 @@ class GraphicsPort(Codec):
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
         vnc = scope.find("devices/graphics[@type='vnc']")
         if vnc is not None:
-            if vnc.get("socket"):  # instead of a port
-                unset(vnc, "socket")
-                drop(vnc, "listen[@type='socket']")
+            unset(vnc, "socket")  # instead of a port; and so is listening on nothing
+            drop(vnc, "listen[@type='socket']")
+            drop(vnc, "listen[@type='none']")
             vnc.set("port", "-1" if absent(value) else str(value))
             vnc.set("autoport", "yes" if absent(value) else "no")
 
