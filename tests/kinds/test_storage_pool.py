@@ -156,3 +156,8 @@ def test_two_pools_in_one_place() -> None:
 def test_the_schema_refuses_what_would_split_a_name(field: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         document("StoragePool/x", {"rbd": RBD | {field: "a/b"}})
+
+
+def test_the_schema_refuses_a_user_whom_libvirt_does_not_take() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        document("StoragePool/x", {"rbd": RBD | {"user": "cell.h1"}})

@@ -10,6 +10,7 @@ from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
 
 # Names of pools, namespaces, users, credentials: nothing that a path, an image spec or a keyring splits.
 _WORD = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+_USER = r"^[A-Za-z0-9_+-]+$"  # what libvirt's schema takes of a user in a disk of a VM
 _ABSOLUTE = r"^/[^\x00-\x1f]*$"
 
 
@@ -31,7 +32,7 @@ class RbdPool(Spec, frozen=True, kw_only=True):
         doc(
             "The cephx user, without `client.`. It needs `profile rbd`.",
             Effect.POLICY,
-            pattern=_WORD,
+            pattern=_USER,
             examples=["cell"],
         ),
     ]
