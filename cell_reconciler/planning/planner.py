@@ -106,9 +106,12 @@ def _unknown(document: Document, world: World) -> str:
 
 
 def _change(document: Document, have: Observed | None, world: World) -> Change:
-    change = kind(document.key.kind).plan(document, have, world)
-    drift = have is not None and have.mark is not None and have.mark.digest == spec_digest(document.spec)
-    cause = Cause.DRIFT if drift and change.fields and change.cause != Cause.CRASH else change.cause
+    of = kind(document.key.kind)
+    change = of.plan(document, have, world)
+    cause, mark = change.cause, have.mark if have is not None else None
+    if change.fields and cause == Cause.SPEC and not getattr(of, "tells_cause", False):
+        same = mark is not None and mark.digest == spec_digest(document.spec)
+        cause = Cause.DRIFT if same else cause
     return msgspec.structs.replace(change, cause=cause, position=document.position, derived_from=document.derived_from)
 
 

@@ -35,6 +35,7 @@ class VirtualMachineKind:
     aliases: tuple[str, ...] = ("vm", "vms", "domain")
     spec = VirtualMachineSpec
     sources: frozenset[Source] = frozenset({Source.LIBVIRT})
+    tells_cause = True  # its plan says whether a difference is drift: what is secret is in no digest
 
     @property
     def export(self) -> Exporter:

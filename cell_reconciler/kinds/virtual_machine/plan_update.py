@@ -50,7 +50,6 @@ class _Look(NamedTuple):
     doc: Document
     domain: Domain
     had: Mark | None
-    mark: Mark  # that it must carry
     found: differ.Differences
     act: Power
     loose: tuple[taps.Place, ...]  # taps that have no master
@@ -61,6 +60,14 @@ class _Look(NamedTuple):
     @property
     def key(self) -> Key:
         return self.doc.key
+
+    @property
+    def mark(self) -> Mark:
+        """That it must carry."""
+        return self._mark(resolve.digest(self.doc.spec))
+
+    def _mark(self, digest: str) -> Mark:
+        return mark_of(self.doc, digest, adopted=self.had.adopted if self.had else True)
 
     @property
     def want(self) -> VirtualMachineSpec:
@@ -76,7 +83,7 @@ class _Look(NamedTuple):
         live_ = self.world.live
         same = not (self.found.any or self.loose or self.ports) and self.act == Power.LEAVE and self.reboot is None
         tidy = not seed.untidy(self.doc, self.want, live_) and not any(passwords.refusal(self.doc, live_))
-        return same and tidy and self.had is not None and self.had.flags == self.mark.flags
+        return same and tidy and self.had is not None and self.had.flags == self._mark("").flags
 
 
 def update(doc: Document, have: Observed, world: World) -> Change:
@@ -121,7 +128,6 @@ def _look(doc: Document, domain: Domain, had: Mark | None, world: World) -> _Loo
         doc=doc,
         domain=domain,
         had=had,
-        mark=mark_of(doc, resolve.digest(doc.spec), adopted=had.adopted if had else True),
         found=found,
         act=power.decide(power.strategy(doc, had), domain, note.start_due),
         loose=taps.loose(domain, world.live),
