@@ -162,6 +162,7 @@ def test_every_field_can_be_changed_and_changed_back(site: Site, web: dict[str, 
         "description": "<b>&amp;",
         "cpu": {"sockets": 2, "threads": 2, "mode": "custom", "model": "EPYC"},
         "machine": {"type": "pc"},
+        "updatePolicy": {"machine": "Change"},
         "boot": {"kernel": "/boot/vmlinuz", "cmdline": "a=b 'c'"},
         "disks": [{**web["disks"][0], "bus": "scsi", "cache": "writeback", "discard": "ignore", "bootOrder": 2}],
         "interfaces": [

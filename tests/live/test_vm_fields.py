@@ -63,7 +63,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.memory.maxGuest": {"memory": {"guest": "128MiB", "maxGuest": "1GiB"}},
     "spec.memory.balloon": {"memory": {"guest": "128MiB", "balloon": False}},
     "spec.memory.hugepages": {"memory": {"guest": "128MiB", "hugepages": {}}},
-    "spec.machine.type": {"machine": {"type": "pc"}},
+    "spec.machine.type": {"machine": {"type": "pc"}, "updatePolicy": {"machine": "Change"}},
     "spec.firmware.type": {"firmware": {"type": "uefi"}},
     "spec.firmware.secureBoot": {"firmware": {"type": "uefi", "secureBoot": True}},
     "spec.tpm": {"tpm": {}},

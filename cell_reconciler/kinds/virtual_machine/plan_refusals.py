@@ -8,6 +8,7 @@ from typing import Any
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.virtual_machine import differ, observe, plan_disks, power
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec.update import MachineChange
 from cell_reconciler.model.change import Refusal
 from cell_reconciler.model.live import Domain
 
@@ -36,6 +37,17 @@ def immutable(found: differ.Differences) -> tuple[Refusal, ...]:
         Refusal(reason="Immutable", message=f"{c.path} cannot change from {c.have} to {c.want}", advice=advice)
         for c in found.immutable
     )
+
+
+def machine(found: differ.Differences, domain: Domain) -> tuple[Refusal, ...]:
+    """Another board than it has, without permission. Back to the one that it runs on is no such change."""
+    change = found.define.get("spec.machine.type")
+    back = domain.active is not None and "spec.machine.type" not in found.boot
+    if change is None or back or found.want.update_policy.machine == MachineChange.CHANGE:
+        return ()
+    message = f"spec.machine.type is {change.have} and would be {change.want}: the guest may not boot on another board"
+    advice = "set it back; or allow it: updatePolicy.machine: Change, with a copy of its disks and time to test"
+    return (Refusal(reason="OtherMachine", message=message, advice=advice),)
 
 
 def filters(found: differ.Differences) -> bool:

@@ -157,6 +157,7 @@ def _objections(at: _Look, *, restart: bool) -> Iterator[Refusal]:
     found, want, world = at.found, at.want, at.world
     starts, identities = at.act == Power.START or restart, refusals.identities(found)
     yield from refusals.immutable(found)
+    yield from refusals.machine(found, at.domain)
     if found.define:
         yield from plan_disks.unknown(want, sources.wanted(want, world))
     yield from plan_disks.foreign(at.doc, at.domain, found, world)

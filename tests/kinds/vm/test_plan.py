@@ -30,6 +30,7 @@ WEB: dict[str, Any] = {
     "interfaces": [{"name": "lan", "bridge": "br-VM", "vlan": 101}],
 }
 WORDS = ("cell:vm", 'cache="none"', "ua-root")  # our mark, the changed field, and the disk's name
+BOARD = {"updatePolicy": {"machine": "Change"}}
 OLD = (DATA / "old.inactive.xml").read_text()
 
 
@@ -116,6 +117,19 @@ def test_an_undeclared_vm_that_was_adopted_is_given_up_not_deleted() -> None:
     assert _ops(VM.plan(None, VM.observe("web", around), around)) == ["vm.release"]
 
 
+@pytest.mark.parametrize("state", ["running", "shutoff"])
+@pytest.mark.parametrize("machine", ["pc", "pc-q35-7.1"])
+def test_another_board_needs_permission(state: str, machine: str) -> None:
+    change = _plan(_web(state), machine={"type": machine})
+    assert ([r.reason for r in change.refused], change.steps) == (["OtherMachine"], ())
+    assert f"would be {machine}" in change.refused[0].message
+
+
+def test_back_to_the_board_that_it_runs_on_needs_none() -> None:
+    inactive = (DATA / "web.inactive.xml").read_text().replace("pc-q35-7.2", "pc-q35-7.1")
+    assert _ops(_plan(_web(inactive=inactive), machine={"type": "pc-q35-7.2"})) == ["vm.redefine"]
+
+
 # -- changes of a running VM -----------------------------------------------------------------------------------
 
 
@@ -125,8 +139,8 @@ def test_an_undeclared_vm_that_was_adopted_is_given_up_not_deleted() -> None:
         ({"memory": {"guest": "256MiB"}}, "spec.memory.guest"),
         ({"cpu": {"cores": 2}}, "spec.cpu.cores"),
         ({"cpu": {"mode": "custom", "model": "EPYC"}}, "spec.cpu.mode"),  # host-model was expanded to EPYC here
-        ({"machine": {"type": "pc"}}, "spec.machine.type"),
-        ({"machine": {"type": "pc-q35-7.1"}}, "spec.machine.type"),
+        ({"machine": {"type": "pc"}, **BOARD}, "spec.machine.type"),
+        ({"machine": {"type": "pc-q35-7.1"}, **BOARD}, "spec.machine.type"),
         ({"serialConsole": False}, "spec.serialConsole"),
         ({"rng": False}, "spec.rng"),
         ({"guestAgent": False}, "spec.guestAgent"),

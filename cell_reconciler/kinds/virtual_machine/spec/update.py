@@ -18,6 +18,13 @@ class Restart(StrEnum):
     NOW = "Now"
 
 
+class MachineChange(StrEnum):
+    """May an existing VM get another board?"""
+
+    KEEP = "Keep"
+    CHANGE = "Change"  # for the next start
+
+
 class Day(StrEnum):
     MON = "Mon"
     TUE = "Tue"
@@ -67,3 +74,11 @@ class UpdatePolicy(Spec, frozen=True, kw_only=True):
     windows: Annotated[
         tuple[Window, ...], doc("Maintenance windows, for `restart: Window`.", Effect.POLICY, max_length=20)
     ] = ()
+    machine: Annotated[
+        MachineChange,
+        doc(
+            "When `machine.type` names another board, or another version of it, than the VM has: `Keep` refuses that, "
+            "since not every guest boots on another board. `Change` defines it, for the next start.",
+            Effect.POLICY,
+        ),
+    ] = MachineChange.KEEP
