@@ -53,6 +53,8 @@ osd data = {directory}/osd
 osd objectstore = memstore
 memstore device bytes = {memory}
 osd fast shutdown = false
+; a lease that runs out while a lone osd is frozen is never renewed (16.2): its requests would wait for ever
+osd pool default read lease ratio = 50
 osd pool default size = 1
 osd pool default min size = 1
 osd pool default pg autoscale mode = off
