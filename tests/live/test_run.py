@@ -80,6 +80,7 @@ def test_a_port_taken_off_is_back_within_a_second(host: RunHost) -> None:
 
 
 def test_a_malformed_file_is_reported_with_its_place_and_nothing_else_changes(host: RunHost) -> None:
+    usual = host.status.diagnostics()  # a lab's host allows more than Cell supports, which is a warning
     steps = [line for line in host.lines() if str(line["event"]).startswith("done:")]
     host.write("bad.yaml", "apiVersion: cell/v1\nkind: Bridge\nmetadata:\n  name: [br-X\n")
     place = f"{host.specs}/bad.yaml:"
@@ -95,7 +96,7 @@ def test_a_malformed_file_is_reported_with_its_place_and_nothing_else_changes(ho
     assert [line for line in host.lines() if str(line["event"]).startswith("done:")] == steps
     (host.specs / "bad.yaml").unlink()
     host.write("vm.yaml", vm("web"))
-    within(2, lambda: not host.status.diagnostics())
+    within(2, lambda: host.status.diagnostics() == usual)
 
 
 def test_our_own_events_lead_to_one_more_look_and_then_to_silence(host: RunHost) -> None:
