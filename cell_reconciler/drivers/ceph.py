@@ -64,8 +64,10 @@ class CephDoor:
 
     def users(self, name: str) -> tuple[str, ...]:
         def work(handle: Any) -> tuple[str, ...]:
+            own = handle.get_addrs()  # a snapshot that this process takes meanwhile opens the image too
             with self._ioctx(handle) as ioctx:
-                return () if ioctx is None else self._watchers(ioctx, name)
+                found = () if ioctx is None else self._watchers(ioctx, name)
+            return tuple(watcher for watcher in found if watcher not in own)
 
         return self._cluster.call(work)
 

@@ -239,6 +239,17 @@ def test_a_vm_that_hangs_is_not_cut_off_from_its_disk(ceph: CephCluster, target:
         assert writes(client)
 
 
+def test_who_takes_a_snapshot_is_no_user(door: CephDoor, target: PoolTarget, ceph: CephCluster) -> None:
+    """The VM of the volume starts meanwhile; a client beside this process is still told."""
+    import rbd
+
+    users: list[tuple[str, ...]] = []
+    door._on_image("demo", lambda *_: users.append(door.users("demo")))
+    with ceph.ioctx(target) as ioctx, rbd.Image(ioctx, "demo"):
+        door._on_image("demo", lambda *_: users.append(door.users("demo")))
+    assert (users[0], len(users[1])) == ((), 1)
+
+
 @pytest.mark.parametrize("ours", [False, True])
 def test_a_lock_whose_owner_is_silent_for_long(
     ceph: CephCluster, target: PoolTarget, door: CephDoor, ours: bool

@@ -154,7 +154,8 @@ def test_live_changes_reach_the_running_vm(site: Site, web: dict[str, Any]) -> N
 
 
 def test_every_field_can_be_changed_and_changed_back(site: Site, web: dict[str, Any]) -> None:
-    plain = vm("web", **{**web, "runStrategy": "Manual"})
+    board = {"machine": "Change"}
+    plain = vm("web", **{**web, "runStrategy": "Manual", "updatePolicy": board})
     site.converge(plain)
     other = {
         **web,
@@ -162,7 +163,7 @@ def test_every_field_can_be_changed_and_changed_back(site: Site, web: dict[str, 
         "description": "<b>&amp;",
         "cpu": {"sockets": 2, "threads": 2, "mode": "custom", "model": "EPYC"},
         "machine": {"type": "pc"},
-        "updatePolicy": {"machine": "Change"},
+        "updatePolicy": board,
         "boot": {"kernel": "/boot/vmlinuz", "cmdline": "a=b 'c'"},
         "disks": [{**web["disks"][0], "bus": "scsi", "cache": "writeback", "discard": "ignore", "bootOrder": 2}],
         "interfaces": [

@@ -97,7 +97,8 @@ def update(doc: Document, have: Observed, world: World) -> Change:
         return Change(key=at.key, verb=Verb.NONE, notes=_unknown(at))
     stuck, restart = _startable(at)
     fields = tuple(_fields(at, pending=bool(at.found.boot) and not restart and at.act != Power.STOP))
-    refused = tuple(_objections(at, restart=restart))
+    busy = refusals.busy(domain)  # its XML is not what it will be: a change is judged when that is over
+    refused = () if busy else tuple(_objections(at, restart=restart))
     steps = [] if refused else list(_steps(at, stuck=bool(stuck), restart=restart))
     # A file that cannot be read holds up nothing else.
     refused += (*stuck, *seed.refusal(doc, world.live), *passwords.refusal(doc, world.live))
@@ -106,7 +107,7 @@ def update(doc: Document, have: Observed, world: World) -> Change:
     if alone and (steps or at.act != Power.LEAVE or at.held):
         refused, steps = (*refused, *alone), []
         verb = Verb.UPDATE if verb == Verb.NONE else verb
-    elif any(step.op != "vm.start" for step in steps) and (busy := refusals.busy(domain)):
+    elif busy and any(step.op != "vm.start" for step in steps):
         # It may go on as it is, and start as it is: what waits is the change.
         refused, steps = (*refused, *busy), [step for step in steps if step.op == "vm.start" and not step.restart]
     return Change(
