@@ -139,7 +139,7 @@ def test_also_where_no_probe_exists_and_nothing_is_risky(host: Managed) -> None:
 
 def test_without_a_change_of_the_network_nothing_waits(host: Managed) -> None:
     said = host.apply("--confirm-timeout", "60s", code=0)
-    assert "commit" not in said
+    assert "cellctl commit" not in said
     assert not host.pending
 
 
