@@ -280,6 +280,8 @@ def test_what_is_given_goes_to_the_vm_and_comes_back(doors: Doors) -> None:
         assert conflict.message == f"hba: {HBA} belongs to domain scvm"
 
         pid = sh("cat", "/run/libvirt/qemu/scvm.pid")
+        asked = ("virsh", "qemu-monitor-command", "scvm", "--hmp", "info status")  # emulated twice, it takes a while
+        until(lambda: subprocess.run(asked, capture_output=True, check=False, timeout=120).returncode == 0, 120)
         more = vm("scvm", **spec, hostDevices=[hba, nic, stick])
         assert carry_out(plan(doors, more), doors) == ["vm.redefine", "vm.plug", "vm.plug"]
         assert driver(NIC) == "vfio-pci"
