@@ -92,7 +92,7 @@ def _facts(engine: Engine, key: Key) -> tuple[dict[str, Any], Change | None]:
             "labels": document.labels,
             "annotations": document.annotations,
             "spec": _without_empty(plain(document.spec)),
-            "defaults": list(getattr(kind(key.kind), "defaults", lambda _: ())(document)),
+            "defaults": list(getattr(kind(key.kind), "defaults", lambda *_: ())(document, loaded.documents)),
             "needs": sorted({str(r.target) for r in kind(key.kind).references(document, loaded.documents)}),
             "stale": key in loaded.stale,
         }

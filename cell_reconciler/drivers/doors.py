@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cell_reconciler.drivers.netlink import NetlinkDoor
     from cell_reconciler.drivers.nftables import NftablesDoor
     from cell_reconciler.drivers.pools import PoolDoor
+    from cell_reconciler.drivers.promised import Promised
     from cell_reconciler.drivers.seeds import SeedDoor
 
 
@@ -53,6 +54,7 @@ class Doors:
         self.writes = Writes()
         self.progress: Tell = unheard  # who is told how far a step that takes long has come
         self._pools: dict[PoolTarget, PoolDoor] = {}
+        self._promised: dict[PoolTarget, Promised] = {}
         self._lock = threading.RLock()
 
     @cached_property
@@ -105,6 +107,15 @@ class Doors:
             if target not in self._pools:
                 self._pools[target] = open_pool(target, self.writes)
             return self._pools[target]
+
+    def promised(self, target: PoolTarget) -> Promised:
+        """What a storage pool has promised by now."""
+        from cell_reconciler.drivers.promised import Promised
+
+        with self._lock:
+            if target not in self._promised:
+                self._promised[target] = Promised(lambda: self.pool(target).observe())
+            return self._promised[target]
 
     def close(self) -> None:
         """Close what was opened; the doors open again when used again."""

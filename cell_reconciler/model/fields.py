@@ -22,6 +22,8 @@ from msgspec import inspect as mi
 
 from cell_reconciler.model.quantities import Quantity
 
+PATH = r"^/[^\x00-\x1f\x7f\ufffe\uffff]*$"  # an absolute one that XML can carry
+
 
 class Effect(StrEnum):
     """What changing a field of an existing object takes; the order is that of the disturbance."""

@@ -24,6 +24,28 @@ def seconds(argv: Sequence[str], repeat: int = 3, ok: Sequence[int] = (0,)) -> f
     return best
 
 
+def settle(patience: float = 300, quiet: float = 0.5) -> None:
+    """Until the machine is quiet: emulated guests keep it busy while they look for something to boot.
+
+    ``quiet``: the share of all processors that may be in use over two seconds; a hundred guests that wait use a third
+    of two processors. Raises RuntimeError after ``patience`` seconds: what would be measured then is how processes
+    share a processor.
+    """
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        (idle, all_), _ = _ticks(), time.sleep(2)
+        idle_now, all_now = _ticks()
+        if 1 - (idle_now - idle) / max(1, all_now - all_) < quiet:
+            return
+    raise RuntimeError(f"the machine was not quiet within {patience:.0f} s")
+
+
+def _ticks() -> tuple[int, int]:
+    """Ticks in which processors had nothing to do, and all ticks (proc(5), /proc/stat)."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return fields[3] + fields[4], sum(fields)
+
+
 def said(argv: Sequence[str]) -> float:
     """The seconds that a process measured itself. Raises CalledProcessError."""
     return float(subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout)

@@ -16,7 +16,8 @@ from cell_reconciler.drivers import Doors, Writes
 from cell_reconciler.drivers.pools import PoolDoor, open_pool
 from cell_reconciler.errors import Refused, StepFailed, Transient
 from cell_reconciler.kinds.storage_names import LONGEST
-from cell_reconciler.kinds.volume.actions import Grow
+from cell_reconciler.kinds.volume.actions import Create, Grow
+from cell_reconciler.kinds.volume.room import Room
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import PoolTarget
@@ -333,7 +334,7 @@ def test_what_is_open_is_not_grown_behind_its_back(backend: Backend, door: PoolD
     """By another host: the QEMU that has it open would not learn of it."""
     door.create("demo", MIB, mark("demo"))
     doors = Doors()
-    grow = Grow(target=backend.target, name="demo", size=2 * MIB)
+    grow = Grow(target=backend.target, name="demo", size=2 * MIB, room=Room("h1", 1))
     with backend.held("demo"), pytest.raises(Transient, match="grown by who has it open"):
         grow.do(doors)
     image = door.image("demo")
@@ -341,6 +342,30 @@ def test_what_is_open_is_not_grown_behind_its_back(backend: Backend, door: PoolD
     assert image.size == MIB
     grow.do(doors)
     assert grow.done(doors)
+    doors.close()
+
+
+def test_there_must_still_be_room_when_a_volume_is_made_or_grown(backend: Backend, door: PoolDoor) -> None:
+    """What was planned is minutes old, and somebody else makes images too."""
+    backend.foreign("other", MIB)
+    capacity = door.observe()[0].capacity
+    room = Room("h1", 0 if capacity is None else (4 * MIB + 0.5) / capacity)
+    one, two = (
+        Create(target=backend.target, name=name, size=2 * MIB, mark=mark(name), notes={}, room=room)
+        for name in ("one", "two")
+    )
+    doors = Doors()
+    one.do(doors)
+    if capacity is None:  # a Ceph without a manager: nothing is known, and nothing is claimed
+        two.do(doors)
+    else:
+        with pytest.raises(Transient, match="two needs 2MiB more; 2 volumes of local have 3MiB of the 4MiB") as refused:
+            two.do(doors)
+        assert "overcommit.disk" in refused.value.advice
+        assert door.image("two") is None
+        Grow(target=backend.target, name="one", size=3 * MIB, room=room).do(doors)
+        with pytest.raises(Transient, match="one needs 1MiB more"):
+            Grow(target=backend.target, name="one", size=4 * MIB, room=room).do(doors)
     doors.close()
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pytest
+
+from cell_reconciler.drivers.promised import Promised
 from cell_reconciler.kinds import kind
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.model.change import Change
@@ -60,3 +65,25 @@ def test_a_smaller_one_may_fit_after_one_that_does_not() -> None:
     docs = [_volume("a", "6GiB"), _volume("b", "6GiB"), _volume("c", "4GiB")]
     where = _on(*docs)
     assert [bool(_plan(doc, where).refused) for doc in docs] == [False, True, False]
+
+
+def test_two_that_come_at_the_same_time_do_not_find_the_same_room() -> None:
+    listings = []
+
+    def observe() -> tuple[Pool, tuple[Image, ...]]:
+        listings.append(1)
+        return Pool(name="local", backend="directory", target="/images", exists=True, capacity=10), ()
+
+    promised, seen = Promised(observe), []
+
+    def check(sizes: Mapping[str, int], capacity: int | None) -> None:
+        seen.append((dict(sizes), capacity))
+
+    with promised.entered("a", 6, check), promised.entered("b", 3, check):
+        pass
+    with pytest.raises(OSError, match="no"), promised.entered("c", 1, check):
+        raise OSError("no")
+    with promised.entered("a", 7, check):
+        pass
+    assert seen == [({}, 10), ({"a": 6}, 10), ({"a": 6, "b": 3}, 10), ({"a": 6, "b": 3}, 10)]
+    assert len(listings) == 1, "not a listing of the pool for each"

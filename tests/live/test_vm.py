@@ -62,14 +62,14 @@ class Site:
     def world(self, *docs: Document) -> World:
         return world(self.pool, *docs, live=self.live(*docs))
 
-    def plan(self, doc: Document) -> Change:
-        return planned(doc, self.world(doc))
+    def plan(self, doc: Document, *others: Document) -> Change:
+        return planned(doc, self.world(doc, *others))
 
-    def converge(self, doc: Document) -> list[str]:
+    def converge(self, doc: Document, *others: Document) -> list[str]:
         """Plan, carry out, and see that nothing is left and nothing is written then."""
-        done = carry_out(self.plan(doc), self.doors)
+        done = carry_out(self.plan(doc, *others), self.doors)
         before = self.doors.writes.total
-        again = self.plan(doc)
+        again = self.plan(doc, *others)
         assert again.steps == (), again
         assert carry_out(again, self.doors) == []
         assert self.doors.writes.total == before

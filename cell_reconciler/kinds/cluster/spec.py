@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from cell_reconciler.kinds.placement import Placed
-from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
+from cell_reconciler.model.fields import PATH, UNSET, Effect, Spec, UnsetType, doc
 
 _Feature = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_.-]{1,40}$(?!\n)")]
 
@@ -50,6 +50,25 @@ class CpuBaseline(Spec, frozen=True, kw_only=True):
     features: Annotated[BaselineFeatures, doc("What differs from the model.", Effect.POLICY)] = BaselineFeatures()
 
 
+class DriverImages(Spec, frozen=True, kw_only=True):
+    """Images with drivers for guests that bring none for virtio, by the family of the guest."""
+
+    windows: (
+        Annotated[
+            str,
+            doc(
+                "Path of the image of virtio-win, the same on every host. A VM with a `guestOS` from Windows Vista or "
+                "Server 2008 on, and with a disk or an interface on virtio, gets a CD-ROM drive `guest-drivers` with "
+                "it. Absent: it gets none.",
+                Effect.POLICY,
+                pattern=PATH,
+                examples=["/usr/share/virtio-win/virtio-win.iso"],
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
 class ClusterSpec(Placed, frozen=True, kw_only=True):
     """What the hosts of a cluster have in common. At most one such document may count on a host."""
 
@@ -64,3 +83,6 @@ class ClusterSpec(Placed, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    driver_images: Annotated[
+        DriverImages, doc("Images that guests get their drivers for virtio from.", Effect.POLICY)
+    ] = DriverImages()

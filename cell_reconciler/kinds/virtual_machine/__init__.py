@@ -48,11 +48,11 @@ class VirtualMachineKind:
 
         return rules.check(doc, documents)
 
-    def defaults(self, doc: Document) -> Iterable[str]:
-        """What this document has by its guest OS, for people: a line, or none."""
-        from cell_reconciler.kinds.virtual_machine import guest_os
+    def defaults(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[str]:
+        """What this document has by its guest OS, for people: a line for each kind of thing, or none."""
+        from cell_reconciler.kinds.virtual_machine import guest_drivers, guest_os
 
-        return guest_os.told(doc.spec)
+        return (*guest_os.told(doc.spec), *guest_drivers.told(doc, documents))
 
     def references(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Reference]:
         from cell_reconciler.kinds.virtual_machine import references

@@ -14,7 +14,17 @@ import msgspec
 
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import choice, observe, passwords, resolve, seed, sources, xml
+from cell_reconciler.kinds.virtual_machine import (
+    baseline,
+    choice,
+    guest_drivers,
+    observe,
+    passwords,
+    resolve,
+    seed,
+    sources,
+    xml,
+)
 from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
 from cell_reconciler.model.change import FieldChange
@@ -52,9 +62,21 @@ class Differences(NamedTuple):
         return (*fields, *self.ignored)
 
 
+def wanted(doc: Document, world: World) -> VirtualMachineSpec:
+    """What the domain should be, with every drive that comes from elsewhere; that of cloud-init is the last."""
+    want = guest_drivers.with_drive(resolve.defined(doc, world.documents), doc, world)
+    return seed.with_drive(want, doc, world)
+
+
+def digest(doc: Document, world: World) -> str:
+    """Of what the documents say of the VM: its own, and the Cluster's where that one counts."""
+    said = baseline.resolved(doc.spec, world.documents)
+    return resolve.digest(guest_drivers.with_drive(said, doc, world))
+
+
 def known(doc: Document, world: World) -> observe.Known:
     """What the document's words mean on this host."""
-    want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
+    want = wanted(doc, world)
     chosen = choice.chosen(doc.key.name, world)
     return observe.Known(want, sources.wanted(want, world), world.pools, chosen, world.live.cpus)
 

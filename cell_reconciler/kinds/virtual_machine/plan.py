@@ -9,6 +9,8 @@ from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.virtual_machine import (
     actions,
     choice,
+    differ,
+    guest_drivers,
     guest_os,
     observe,
     passwords,
@@ -18,7 +20,6 @@ from cell_reconciler.kinds.virtual_machine import (
     plan_tuning,
     plan_update,
     power,
-    resolve,
     seed,
     sources,
 )
@@ -49,7 +50,7 @@ def plan(want: Document | None, have: Observed | None, world: World) -> Change:
 
 
 def _create(doc: Document, world: World) -> Change:
-    want = seed.with_drive(resolve.defined(doc, world.documents), doc, world)
+    want = differ.wanted(doc, world)
     name, places = doc.key.name, sources.wanted(want, world)
     starts = power.starts_when_created(want.run_strategy)
     refused = (
@@ -70,7 +71,7 @@ def _create(doc: Document, world: World) -> Change:
         name=name,
         spec=want,
         sources=places,
-        mark=mark_of(doc, resolve.digest(doc.spec)),
+        mark=mark_of(doc, differ.digest(doc, world)),
         domain_type=world.domain_type,
         start_due=want.run_strategy in power.RUNS_ONCE,
         chosen=dict(choice.chosen(name, world)),
@@ -85,7 +86,8 @@ def _create(doc: Document, world: World) -> Change:
         steps.append(plan_power.start(doc, want, world))
         steps += plan_update.ports(doc, None, world)
     steps += seed.sweeping(doc.key, want, world.live, lets_go=True)
-    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps), notes=guest_os.told(doc.spec))
+    notes = (*guest_os.told(doc.spec), *guest_drivers.told(doc, world.documents))
+    return Change(key=doc.key, verb=Verb.CREATE, fields=_named(doc), steps=tuple(steps), notes=notes)
 
 
 def _named(doc: Document) -> tuple[FieldChange, ...]:

@@ -16,6 +16,7 @@ from cell_reconciler.kinds.virtual_machine import (
     actions,
     choice,
     differ,
+    guest_drivers,
     guest_os,
     live,
     observe,
@@ -25,7 +26,6 @@ from cell_reconciler.kinds.virtual_machine import (
     plan_power,
     plan_tuning,
     power,
-    resolve,
     seed,
     sources,
     taps,
@@ -64,7 +64,7 @@ class _Look(NamedTuple):
     @property
     def mark(self) -> Mark:
         """That it must carry."""
-        return self._mark(resolve.digest(self.doc.spec))
+        return self._mark(differ.digest(self.doc, self.world))
 
     def _mark(self, digest: str) -> Mark:
         return mark_of(self.doc, digest, adopted=self.had.adopted if self.had else True)
@@ -256,6 +256,8 @@ def _notes(at: _Look, fields: tuple[FieldChange, ...]) -> Iterator[str]:
     yield from _unknown(at)
     if any(path.startswith(("spec.clock", "spec.features")) for path in (*at.found.define, *at.found.boot)):
         yield from guest_os.told(at.doc.spec)
+    if guest_drivers.DRIVE_PATH in {*at.found.define, *at.found.boot}:
+        yield from guest_drivers.told(at.doc, at.world.documents)
 
 
 def _unknown(at: _Look) -> tuple[str, ...]:

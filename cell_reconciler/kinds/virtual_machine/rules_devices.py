@@ -20,7 +20,7 @@ from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 
-_IDE = 4  # devices: one controller, two channels of two
+MOST_IDE = 4  # devices: one controller, two channels of two
 _MIGRATES = (DiskCache.NONE, DiskCache.DIRECTSYNC)
 
 
@@ -64,19 +64,23 @@ def _advice(pointer: str, rule: str, message: str, advice: str) -> Problem:
 
 
 def _ide(spec: VirtualMachineSpec) -> Iterator[Problem]:
+    places = on_ide(spec)
+    if places and machine_family(spec.machine.type) != "pc":
+        message = "machine q35 has no IDE"
+        yield Problem(pointer=places[0], rule="vm-ide", message=message, advice="take sata, or machine type pc")
+    elif len(places) > MOST_IDE:
+        message = f"{len(places)} IDE devices (disks and drives together); there is room for {MOST_IDE}"
+        yield Problem(pointer=places[MOST_IDE], rule="vm-ide", message=message)
+
+
+def on_ide(spec: VirtualMachineSpec) -> list[str]:
+    """Where the document says what becomes an IDE device: disks and drives."""
     pc = machine_family(spec.machine.type) == "pc"
-    drives = [(f"/spec/disks/{i}/bus", d) for i, d in enumerate(spec.disks) if d.bus == DiskBus.IDE]
+    places = [f"/spec/disks/{index}/bus" for index, disk in enumerate(spec.disks) if disk.bus == DiskBus.IDE]
     for index, drive in enumerate(spec.cdroms):
         if drive.bus == CdromBus.IDE or (drive.bus is UNSET and pc):
-            drives.append((f"/spec/cdroms/{index}/bus", drive))  # type: ignore[arg-type] # only its place counts
-    if pc and spec.cloud_init is not UNSET:
-        drives.append(("/spec/cloudInit", spec.cloud_init))  # type: ignore[arg-type] # only its place counts
-    if drives and not pc:
-        message = "machine q35 has no IDE"
-        yield Problem(pointer=drives[0][0], rule="vm-ide", message=message, advice="take sata, or machine type pc")
-    elif len(drives) > _IDE:
-        message = f"{len(drives)} IDE devices (disks and drives together); there is room for {_IDE}"
-        yield Problem(pointer=drives[_IDE][0], rule="vm-ide", message=message)
+            places.append(f"/spec/cdroms/{index}/bus")
+    return [*places, "/spec/cloudInit"] if pc and spec.cloud_init is not UNSET else places
 
 
 def _disk(spec: VirtualMachineSpec, disk: Disk, pointer: str) -> Iterator[Problem]:

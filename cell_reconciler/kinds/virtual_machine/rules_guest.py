@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cell_reconciler.kinds.contract import Problem
-from cell_reconciler.kinds.virtual_machine import guest_os
+from cell_reconciler.kinds.virtual_machine import guest_drivers, guest_os
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
 from cell_reconciler.kinds.virtual_machine.guest_os import WINDOWS, WINDOWS_OLD, GuestOs
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
@@ -41,7 +41,8 @@ def check(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]
     spec: VirtualMachineSpec = doc.spec
     if spec.guest_os is not UNSET:
         guest = guest_os.of(spec)
-        yield from _unknown(spec.guest_os) if guest is None else _supported(spec, guest)
+        offered = guest_drivers.offered(doc, documents) is not None
+        yield from _unknown(spec.guest_os) if guest is None else _supported(spec, guest, offered=offered)
     zone = spec.clock.offset
     if zone is not UNSET and zone not in ("utc", "localtime") and zone not in guest_os.zones():
         message = f"{zone!r} is no time zone{did_you_mean(zone, guest_os.zones())}"
@@ -66,7 +67,7 @@ def _unknown(name: str) -> Iterator[Problem]:
     yield Problem(pointer="/spec/guestOS", rule="vm-guest-os", message=message, advice=advice)
 
 
-def _supported(spec: VirtualMachineSpec, guest: GuestOs) -> Iterator[Problem]:
+def _supported(spec: VirtualMachineSpec, guest: GuestOs, *, offered: bool) -> Iterator[Problem]:
     q35 = machine_family(spec.machine.type) == "q35"
     other_bus, other_nic = ("sata", "e1000e") if q35 else ("ide", "e1000")
     for index, disk in enumerate(spec.disks):
@@ -77,10 +78,9 @@ def _supported(spec: VirtualMachineSpec, guest: GuestOs) -> Iterator[Problem]:
         yield from _device(guest, driver, f"/spec/interfaces/{index}/model", f"take {other_nic}")
     if q35:
         yield from _device(guest, "q35", "/spec/machine/type", "take pc")
-    virtio = any(d.bus in (DiskBus.VIRTIO, DiskBus.SCSI) for d in spec.disks)
-    if guest.family == WINDOWS and virtio and not spec.cdroms:
-        message = f"{guest.name} finds no disk without the drivers for virtio, and there is no drive to offer them in"
-        advice = "add a CD-ROM drive with the image of virtio-win; none can be plugged while it runs, media can change"
+    if guest_drivers.wanted(spec) and not spec.cdroms and not offered:
+        message = f"{guest.name} has no drivers for virtio, and there is no drive to offer them in"
+        advice = "name the image of virtio-win in a Cluster document (driverImages), or add a CD-ROM drive with it"
         yield _advice("/spec/cdroms", "vm-os-drivers", message, advice)
     if "no-bios" in guest.devices and spec.firmware.type == FirmwareType.BIOS:
         message = f"{guest.name} does not start from a BIOS"

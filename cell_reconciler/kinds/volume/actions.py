@@ -7,6 +7,7 @@ import msgspec
 from cell_reconciler.drivers import Doors
 from cell_reconciler.errors import Transient
 from cell_reconciler.kinds.volume import notes
+from cell_reconciler.kinds.volume.room import Room
 from cell_reconciler.model.live import Image
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import Origin, PoolTarget
@@ -30,6 +31,7 @@ class Create(VolumeAction, frozen=True, kw_only=True):
     size: int
     mark: Mark
     notes: dict[str, str]
+    room: Room
     origin: Origin | None = None
 
     def done(self, doors: Doors) -> bool:
@@ -39,7 +41,8 @@ class Create(VolumeAction, frozen=True, kw_only=True):
 
     def do(self, doors: Doors) -> None:
         pool = doors.pool(self.target)
-        pool.create(self.name, self.size, self.mark, self.notes, origin=self.origin, tell=doors.progress)
+        with self.room.entered(doors, self.target, self.name, self.size):
+            pool.create(self.name, self.size, self.mark, self.notes, origin=self.origin, tell=doors.progress)
 
 
 class SetMark(VolumeAction, frozen=True, kw_only=True):
@@ -62,6 +65,7 @@ class Grow(VolumeAction, frozen=True, kw_only=True):
     """To ``size`` bytes, while no VM has it open."""
 
     size: int
+    room: Room
 
     def done(self, doors: Doors) -> bool:
         image = self.image(doors)
@@ -73,13 +77,15 @@ class Grow(VolumeAction, frozen=True, kw_only=True):
         if users := pool.users(self.name):
             message = f"volume {self.name} is open at {', '.join(users)}, and is grown by who has it open"
             raise Transient(message, "apply the document on the host that runs the VM, or shut the VM down")
-        pool.grow(self.name, self.size)
+        with self.room.entered(doors, self.target, self.name, self.size):
+            pool.grow(self.name, self.size)
 
 
 class GrowOnline(VolumeAction, frozen=True, kw_only=True):
     """To ``size`` bytes by the QEMU that has it open: image and guest get the new size at once, or neither does."""
 
     size: int
+    room: Room
     vm: str
     device: str  # its name there: vda
 
@@ -89,7 +95,8 @@ class GrowOnline(VolumeAction, frozen=True, kw_only=True):
 
     def do(self, doors: Doors) -> None:
         if not self.done(doors):  # it may have grown meanwhile, and libvirt shrinks a RAW disk without a word
-            doors.libvirt.block_resize(self.vm, self.device, self.size)
+            with self.room.entered(doors, self.target, self.name, self.size):
+                doors.libvirt.block_resize(self.vm, self.device, self.size)
 
 
 class Settings(VolumeAction, frozen=True, kw_only=True):

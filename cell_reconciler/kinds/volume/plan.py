@@ -8,6 +8,7 @@ declared at all.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from cell_reconciler.kinds.compare import compare, covered
 from cell_reconciler.kinds.contract import Observed, World
@@ -108,6 +109,7 @@ def _create(doc: Document, spec: VolumeSpec, target: PoolTarget, world: World) -
         size=int(spec.size),
         mark=document_mark(doc, spec_digest(spec)),
         notes=notes.of(spec, world.host, spec.settings),
+        room=room.of(world),
         origin=origin,
     )
     text = f"create {spec.size.to_text()} volume {doc.key.name} in {spec.pool}{source.text(origin)}"
@@ -195,11 +197,8 @@ def _settings(doc: Document, target: PoolTarget, values: dict[str, str], unset: 
 def _grow(doc: Document, spec: VolumeSpec, have: Observed, target: PoolTarget, world: World) -> Step:
     name = doc.key.name
     vm = opened(target, name, world.live)
-    grow = (
-        GrowOnline(target=target, name=name, size=int(spec.size), vm=vm[0], device=vm[1])
-        if vm
-        else Grow(target=target, name=name, size=int(spec.size))
-    )
+    facts: dict[str, Any] = {"target": target, "name": name, "size": int(spec.size), "room": room.of(world)}
+    grow = GrowOnline(**facts, vm=vm[0], device=vm[1]) if vm else Grow(**facts)
     text = f"grow volume {name} from {have.spec.size.to_text()} to {spec.size.to_text()}"
     text += f", in running VM {vm[0]} as well" if vm else ""
     return _step(doc, "volume.grow", text, grow)

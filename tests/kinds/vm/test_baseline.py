@@ -8,6 +8,7 @@ import pytest
 
 from cell_reconciler.kinds import kind
 from cell_reconciler.kinds.virtual_machine import xml
+from cell_reconciler.model.change import Cause
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.live import Domain
 from tests.kinds.vm.hosts import RECORDED, on
@@ -53,6 +54,7 @@ def test_the_same_baseline_is_nothing_to_do_and_another_waits_for_a_restart() ->
     change = planned(DOC, on(None, DOC, older, domains=(_running(),)))
     assert [step.op for step in change.steps] == ["vm.redefine"]
     assert [(f.path, f.have, f.want) for f in change.pending] == [("spec.cpu.model", "Haswell-noTSX", "Westmere")]
+    assert change.cause == Cause.SPEC, "the Cluster document said so"
 
 
 @pytest.mark.parametrize("others", [(), (cluster(),)])

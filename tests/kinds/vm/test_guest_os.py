@@ -81,7 +81,7 @@ def test_the_defaults_are_shown() -> None:
     assert note.startswith("of guestOS win2k22: clock.offset localtime, clock.hypervClock, features.hyperv.relaxed")
     assert "features.hyperv.spinlocks 8191" in note
     assert "runtime" not in note
-    assert list(VM.defaults(doc)) == [note]
+    assert list(VM.defaults(doc, {})) == [note]
     linux = vm("web", guestOS="debian12")
     assert planned(linux, world(linux)).notes == ()
 

@@ -7,11 +7,10 @@ from typing import Annotated
 
 from cell_reconciler.kinds.virtual_machine import codec
 from cell_reconciler.kinds.virtual_machine.codec import board, firmware, memory
-from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
+from cell_reconciler.model.fields import PATH, UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.quantities import Bytes
 
 # Text that XML can carry, and no pattern that takes longer than one pass over it.
-PATH = r"^/[^\x00-\x1f\x7f\ufffe\uffff]*$"
 LINE = r"^[^\x00-\x1f\x7f\ufffe\uffff]+$"
 
 

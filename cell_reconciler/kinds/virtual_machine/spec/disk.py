@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 from cell_reconciler.kinds.virtual_machine import codec, devices
 from cell_reconciler.kinds.virtual_machine.codec import source as sources
-from cell_reconciler.kinds.virtual_machine.spec.board import PATH
 from cell_reconciler.kinds.virtual_machine.spec.device import BootOrder, device_name
 from cell_reconciler.kinds.virtual_machine.spec.source import Source, said
-from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
+from cell_reconciler.model.fields import PATH, UNSET, Effect, Spec, UnsetType, doc
 
 # Volume or POOL/NAME: each a name, so that neither leaves the place where its pool is.
 VOLUME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?$"

@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from cell_reconciler.kinds.virtual_machine.spec.board import PATH
-from cell_reconciler.model.fields import UNSET, Effect, Spec, UnsetType, doc
+from cell_reconciler.model.fields import PATH, UNSET, Effect, Spec, UnsetType, doc
 from cell_reconciler.model.storage import DiskSource
 
 _WORD = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"  # as of a StoragePool: nothing that an image spec splits
