@@ -38,6 +38,26 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     advice: str = ""
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What one resource has and no other may: among those of a host, or (``everywhere``) of all hosts."""
+
+    what: str  # for people
+    rule: str
+    pointer: str
+    same: str = ""  # by what it is recognised, if not by ``what``
+    shared: bool = False  # it may be had by others who share it
+    everywhere: bool = False
+    idle: bool = False  # nothing of it runs: other hosts may have the same document
+
+    @property
+    def key(self) -> str:
+        return self.same or self.what
+
+    def problem(self, holders: str) -> Problem:
+        """Others have it."""
+        return Problem(pointer=self.pointer, rule=self.rule, message=f"{self.what} is used by {holders} too")
+
+
 class Reference(msgspec.Struct, frozen=True):
     """``pointer`` in the document names ``target``, which must be declared or exist on the host.
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import msgspec
 
 from cell_reconciler.load import source
+from cell_reconciler.load.clashes import Clashes, clashes
 from cell_reconciler.load.documents import Entry, File, raw_document, read
 from cell_reconciler.load.settings import SETTINGS, declared, known
 from cell_reconciler.load.together import Missing, Together, declared_twice, judge_missing, labels_of, together
@@ -153,13 +154,16 @@ class Specs:
         missing: dict[str, list[Missing]] = {}
         elsewhere: set[Key] = set()
         settings = self._settings_in(invalid)
+        apart = self._clashes(entries, in_force, locate)
         for host in self._hosts(entries):
-            labels = {**labels_of(entries, host), **_kept_labels(in_force, host)}
+            labels = _labels(entries, in_force, host)
             here, others = _select(entries, host, labels)
             elsewhere |= others
             settings |= declared((entry.key for entry in here), host)
             locate.host = host
-            result, about, kept = self._settle(here, host, in_force, claimed, live, locate, missing)
+            result, about, kept = self._settle(
+                here, host, in_force, claimed, live, locate, missing, apart.get(host, {})
+            )
             findings |= {*about, *declared_twice(here, _select(doubtful, host, labels)[0], host)}
             for key, document in result.documents.items():
                 documents.setdefault(key, document)
@@ -194,15 +198,15 @@ class Specs:
         live: Live | None,
         locate: _Locator,
         missing: dict[str, list[Missing]],
+        apart: Clashes,
     ) -> tuple[Together, list[Diagnostic], Mapping[Key, Document]]:
         """Take documents together until nothing more is wrong: what is, is replaced by its last good version."""
-        skip: set[Key] = set()
-        about: list[Diagnostic] = []
+        about = [diagnostic for found in apart.values() for diagnostic in found]
+        skip = {key for key, found in apart.items() if any(d.severity == Severity.ERROR for d in found)}
         while True:
             kept = {**in_force, **{key: self._good[key] for key in skip if key in self._good}}
             result = together(entries, host, kept, skip, locate)
-            if not skip:
-                missing[host] = result.missing
+            missing.setdefault(host, result.missing)
             judged = judge_missing(result.missing, claimed | skip | set(result.wrong), result.documents, live, locate)
             errors = {doc.key for doc, found in judged if found.severity == Severity.ERROR}
             about += [*result.diagnostics, *(found for _, found in judged)]
@@ -219,12 +223,23 @@ class Specs:
             found += [diagnostic for _, diagnostic in judged]
         return found
 
+    def _clashes(
+        self, entries: Sequence[Entry], in_force: Mapping[Key, Document], locate: _Locator
+    ) -> dict[str, Clashes]:
+        hosts = sorted({*_named(entries), *([] if self.host is None else [self.host])})
+        if len(hosts) < 2:
+            return {}
+        labels = {host: _labels(entries, in_force, host) for host in hosts}
+
+        def at(host: str) -> _Locator:
+            locate.host = host
+            return locate
+
+        return clashes(entries, hosts, lambda entry, host: entry.placement.counts(host, labels[host]), at)
+
     def _hosts(self, entries: Sequence[Entry]) -> list[str]:
-        if self.host is not None:
-            return [self.host]
-        names = {name for e in entries for name in (*(e.placement.hosts or ()), *e.variants) if name}
-        names |= {e.key.name for e in entries if e.key.kind == "Host"}
-        return sorted(names) or [""]
+        """Those that documents are taken together for."""
+        return [self.host] if self.host is not None else _named(entries) or [""]
 
 
 class _Locator:
@@ -270,9 +285,16 @@ def _select(entries: Sequence[Entry], host: str, labels: Mapping[str, str]) -> t
     return here, {entry.key for entry in entries if id(entry) not in counted}
 
 
-def _kept_labels(in_force: Mapping[Key, Document], host: str) -> Mapping[str, str]:
-    document = in_force.get(Key("Host", host))
-    return document.labels if document is not None else {}
+def _named(entries: Sequence[Entry]) -> list[str]:
+    """The hosts that the documents name."""
+    names = {name for e in entries for name in (*(e.placement.hosts or ()), *e.variants) if name}
+    return sorted(names | {e.key.name for e in entries if e.key.kind == "Host"})
+
+
+def _labels(entries: Sequence[Entry], in_force: Mapping[Key, Document], host: str) -> Mapping[str, str]:
+    """The labels of a host by its document, the last good one too."""
+    kept = in_force.get(Key("Host", host))
+    return {**labels_of(entries, host), **(kept.labels if kept is not None else {})}
 
 
 def _selector_warnings(entries: Sequence[Entry], host: str) -> Iterator[Diagnostic]:

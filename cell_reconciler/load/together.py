@@ -152,12 +152,13 @@ def _only_one(kind_name: str, first: Mapping[Key, Document], result: Together) -
 def _check(document: Document, documents: Mapping[Key, Document], result: Together, locate: Locate) -> None:
     problems = list(kind(document.key.kind).check(document, documents))
     for problem in problems:
-        result.diagnostics.append(_problem(problem, document, locate))
+        result.diagnostics.append(as_diagnostic(problem, document, locate))
         if problem.severity == Severity.ERROR:
             result.wrong[document.key] = document
 
 
-def _problem(problem: Problem, document: Document, locate: Locate) -> Diagnostic:
+def as_diagnostic(problem: Problem, document: Document, locate: Locate) -> Diagnostic:
+    """What a rule says, with its position."""
     return Diagnostic(
         position=locate(document, problem.pointer),
         rule=problem.rule,

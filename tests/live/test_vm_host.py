@@ -14,7 +14,7 @@ import pytest
 from cell_reconciler.converge.executor import execute
 from cell_reconciler.converge.journal import Journal
 from cell_reconciler.errors import Refused, Transient
-from cell_reconciler.kinds.virtual_machine import actions, update_policy
+from cell_reconciler.kinds.virtual_machine import actions, live_actions, update_policy
 from cell_reconciler.kinds.virtual_machine.admission import Admission
 from cell_reconciler.model.change import Change, Outcome, Plan
 from cell_reconciler.model.document import Document, Loaded
@@ -157,6 +157,19 @@ def test_a_vm_that_could_not_be_started_again_is_not_shut_down(site: Site, names
     with pytest.raises(Transient, match="needs 4 vCPUs"):
         tight.do(site.doors)
     assert site.state("stays") == "running"
+
+
+def test_what_a_running_vm_gets_more_is_asked_for_again(site: Site, names: list[str]) -> None:  # noqa: F811
+    names.append("grows")
+    carry_out(site.plan(vm("grows", cpu={"maxSockets": 4})), site.doors)
+    change = site.plan(vm("grows", cpu={"sockets": 4, "maxSockets": 4}))
+    plug = next(step.action for step in change.steps if isinstance(step.action, live_actions.Vcpus))
+    ratio = 3 / site.doors.libvirt.node().cores  # type: ignore[union-attr] # known: see above
+    tight = msgspec.structs.replace(plug, admission=Admission("h1", "qemu", Overcommit(cpu=ratio)))
+    with pytest.raises(Transient, match="VM grows needs 4 vCPUs"):
+        tight.do(site.doors)
+    plug.do(site.doors)
+    assert plug.done(site.doors)
 
 
 def test_a_guest_that_reboots_comes_up_as_it_is_defined(site: Site, names: list[str]) -> None:  # noqa: F811

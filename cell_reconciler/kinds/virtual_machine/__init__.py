@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from cell_reconciler.kinds.contract import Observed, Problem, Reference, World
+from cell_reconciler.kinds.contract import Claim, Observed, Problem, Reference, World
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.model.change import Change
 from cell_reconciler.model.condition import Condition
@@ -47,6 +47,12 @@ class VirtualMachineKind:
         from cell_reconciler.kinds.virtual_machine import rules
 
         return rules.check(doc, documents)
+
+    def claims(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[Claim]:
+        """What no VM of another host may have."""
+        from cell_reconciler.kinds.virtual_machine import rules
+
+        return rules.claims(doc, documents)
 
     def defaults(self, doc: Document, documents: Mapping[Key, Document]) -> Iterable[str]:
         """What this document has by its guest OS, for people: a line for each kind of thing, or none."""

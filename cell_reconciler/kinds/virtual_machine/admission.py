@@ -1,5 +1,6 @@
 """The last questions before a VM starts, with the facts of that moment: is there room, and can the host run its CPU?
 
+What a running VM gets more needs room as well.
 What was planned may be minutes old, and others start VMs too. A restart asks before it shuts the VM down: one that
 could not be started again stays on.
 """
@@ -34,15 +35,20 @@ class Admission(msgspec.Struct, frozen=True):
         """
         text = domain.inactive or ""
         self._fit(doors, domain.name, text)
-        load = observe.parsed(text).load
+        with self.roomy(doors, domain.name, observe.parsed(text).load):
+            yield
+
+    @contextmanager
+    def roomy(self, doors: Any, name: str, load: Load) -> Iterator[None]:
+        """Within it, the domain may take this much, of which it may have a part. Raises Transient: there is no room."""
 
         def check(others: Mapping[str, Load]) -> None:
             node = doors.libvirt.node()
-            found = node and capacity.objection(domain.name, load, others, node, self.allowed, self.host)
+            found = node and capacity.objection(name, load, others, node, self.allowed, self.host)
             if found:
                 raise Transient(found.message, found.advice)
 
-        with doors.libvirt.coming.entered(domain.name, load, doors.libvirt.loads, check):
+        with doors.libvirt.coming.entered(name, load, doors.libvirt.loads, check):
             yield
 
     def _fit(self, doors: Any, name: str, text: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import observe, power
+from cell_reconciler.kinds.virtual_machine import differ, observe, power
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.model.change import Refusal
 from cell_reconciler.model.document import Document
@@ -21,6 +21,7 @@ from cell_reconciler.model.node import MOST_CPUS, MOST_MEMORY, MOST_VCPUS, Load,
 from cell_reconciler.model.quantities import Bytes
 
 KIND = "VirtualMachine"
+GROWING = frozenset({"spec.cpu.sockets", "spec.memory.guest"})  # what a running VM gets more of needs room
 
 
 def of_spec(spec: VirtualMachineSpec) -> Load:
@@ -117,7 +118,8 @@ def _admitted(world: World, node: Node) -> _Admitted:
     coming = sorted((doc.spec.start_order, doc.key.name, doc) for doc in _coming(world))
     for _, name, doc in coming:
         load = _wanted(doc, world)
-        found = objection(name, load, loads, node, world.overcommit, world.host)
+        others = loads if name not in loads else {other: has for other, has in loads.items() if other != name}
+        found = objection(name, load, others, node, world.overcommit, world.host)
         if found is None:
             loads[name] = load
         else:
@@ -127,10 +129,22 @@ def _admitted(world: World, node: Node) -> _Admitted:
 
 
 def _coming(world: World) -> Iterator[Document]:
-    """The VMs that are off and that their documents want to run."""
+    """The VMs that are off and that their documents want to run, and those that get more while they run."""
     for key, doc in world.documents.items():
-        if key.kind == KIND and comes(doc, world):
+        if key.kind == KIND and (comes(doc, world) or _grows(doc, world)):
             yield doc
+
+
+def _grows(doc: Document, world: World) -> bool:
+    domain = world.live.domains.get(doc.key.name)
+    if domain is None or domain.active is None or domain.inactive is None:
+        return False
+    has, load = observe.parsed(domain.active).load, _wanted(doc, world)
+    if load.vcpus <= has.vcpus and load.memory <= has.memory:
+        return False
+    mark = observe.mark_of(domain)
+    ours = mark is not None or doc.adopts
+    return ours and bool(GROWING & differ.differences(doc, domain, mark, world).live.keys())
 
 
 def comes(doc: Document, world: World) -> bool:

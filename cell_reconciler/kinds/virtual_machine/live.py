@@ -14,6 +14,7 @@ from typing import Any
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.secret import secret_file
 from cell_reconciler.kinds.virtual_machine import (
+    admission,
     devices,
     differ,
     live_actions,
@@ -43,8 +44,8 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
         action = live_actions.Describe(key.name, text)
         yield Step(key=key, op="vm.describe", text=f"describe running VM {key.name}", action=action)
     if "spec.cpu.sockets" in found.live:
-        yield _vcpus(key, found)
-    yield from live_tuning.steps(key, found, world.live.cpus)
+        yield _vcpus(key, found, world)
+    yield from live_tuning.steps(key, found, world)
     if passwords.PATH in found.live:
         yield passwords.changing(key, secret_file(found.want.graphics.password))  # type: ignore[arg-type] # it is set
     yield from _interfaces(key, found, handles)
@@ -104,11 +105,11 @@ def _unplug(key: Key, path: str, name: str, handles: dict[str, str]) -> Step:
     )
 
 
-def _vcpus(key: Key, found: differ.Differences) -> Step:
+def _vcpus(key: Key, found: differ.Differences, world: World) -> Step:
     cpu = found.want.cpu
     count = cpu.sockets * cpu.cores * cpu.threads
     text = f"plug vCPUs into running VM {key.name}: {count} (the guest brings them online)"
-    return Step(key=key, op="vm.vcpus", text=text, action=live_actions.Vcpus(key.name, count))
+    return Step(key=key, op="vm.vcpus", text=text, action=live_actions.Vcpus(key.name, count, admission.of(world)))
 
 
 def _interfaces(key: Key, found: differ.Differences, handles: dict[str, str]) -> Iterator[Step]:

@@ -14,12 +14,14 @@ import msgspec
 from cell_reconciler.errors import StepFailed, Transient
 from cell_reconciler.kinds.virtual_machine import devices, guard_actions, observe, tree, update_policy, xml
 from cell_reconciler.kinds.virtual_machine.actions import active, alone
+from cell_reconciler.kinds.virtual_machine.admission import Admission
 from cell_reconciler.kinds.virtual_machine.codec import child
 from cell_reconciler.kinds.virtual_machine.codec import source as places
 from cell_reconciler.kinds.virtual_machine.sources import Use
 from cell_reconciler.kinds.virtual_machine.spec.disk import Iotune
 from cell_reconciler.kinds.virtual_machine.spec.interface import Interface
 from cell_reconciler.model.live import Domain
+from cell_reconciler.model.node import Load
 
 _RELEASE = 20.0  # s that a guest has to let a device go; libvirt itself waits 5 s and says nothing then
 _POLL = 0.25  # s
@@ -75,13 +77,17 @@ class Vcpus(LiveAction, frozen=True):
     """More vCPUs; the guest's kernel brings them online."""
 
     count: int
+    admission: Admission
 
     def holds(self, domain: Domain) -> bool:
         cpu = observe.parsed(domain.active or "").spec.cpu
         return cpu.sockets * cpu.cores * cpu.threads >= self.count
 
     def do(self, doors: Any) -> None:
-        doors.libvirt.set_vcpus(self.name, self.count)
+        domain: Domain | None = doors.libvirt.domain(self.name)
+        has = observe.parsed((domain and domain.active) or "<domain/>").load
+        with self.admission.roomy(doors, self.name, Load(self.count, has.memory)):
+            doors.libvirt.set_vcpus(self.name, self.count)
 
 
 class OnReboot(LiveAction, frozen=True):

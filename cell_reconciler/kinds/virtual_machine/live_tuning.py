@@ -11,13 +11,16 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from cell_reconciler.kinds.virtual_machine import differ, metadata, observe, running, xml
+from cell_reconciler.kinds.contract import World
+from cell_reconciler.kinds.virtual_machine import admission, differ, metadata, observe, running, xml
+from cell_reconciler.kinds.virtual_machine.admission import Admission
 from cell_reconciler.kinds.virtual_machine.codec import memory, tuning
 from cell_reconciler.kinds.virtual_machine.live_actions import LiveAction
 from cell_reconciler.model.change import Step
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain, HostCpus
 from cell_reconciler.model.mark import NAMESPACE
+from cell_reconciler.model.node import Load
 from cell_reconciler.model.quantities import Bytes, CpuSet
 
 _GIVES = 3.0  # s that a guest with a balloon driver needs to give memory; one without never does
@@ -27,13 +30,13 @@ _PIN = re.compile(r"spec\.cpu\.pinning\.(\w+)(?:\[(\d+)\])?")
 _THREADS = {"vcpus": "vcpu ", "emulator": "emulator", "ioThreads": "iothread "}
 
 
-def steps(key: Key, found: differ.Differences, host: HostCpus) -> Iterator[Step]:
+def steps(key: Key, found: differ.Differences, world: World) -> Iterator[Step]:
     """Memory first: what the balloon leaves of it is said in absolute numbers."""
     name, want = key.name, found.want.memory
     if "spec.memory.guest" in found.live:
         size, total = Bytes(found.module).to_text(), want.guest.to_text()
         text = f"plug {size} of memory into running VM {name}: {total} (the guest brings it online)"
-        yield Step(key=key, op="vm.memory", text=text, action=PlugMemory(name))
+        yield Step(key=key, op="vm.memory", text=text, action=PlugMemory(name, admission.of(world)))
     if "spec.memory.current" in found.live or ("spec.memory.guest" in found.live and want.current is not None):
         left: Any = want.current
         text = f"balloon of running VM {name}: {'leave all memory' if left is None else f'leave {left.to_text()}'}"
@@ -44,7 +47,7 @@ def steps(key: Key, found: differ.Differences, host: HostCpus) -> Iterator[Step]
         rest = any(kind == "cpuset" for kind, _ in pins)
         said = ", ".join((*dict.fromkeys(threads), *(("all that has no set of its own",) if rest else ())))
         text = f"pin running VM {name}: {said}"
-        yield Step(key=key, op="vm.pin", text=text, action=Pin(name, threads, rest, host.online))
+        yield Step(key=key, op="vm.pin", text=text, action=Pin(name, threads, rest, world.live.cpus.online))
 
 
 def scheduling(key: Key, found: differ.Differences, host: HostCpus) -> Iterator[Step]:
@@ -67,11 +70,18 @@ def scheduling(key: Key, found: differ.Differences, host: HostCpus) -> Iterator[
 class PlugMemory(LiveAction, frozen=True):
     """Plug in the memory that the definition has more, module by module as it stands there, with its slot."""
 
+    admission: Admission
+
     def holds(self, domain: Domain) -> bool:
         return self._lacking(domain) <= 0
 
     def do(self, doors: Any) -> None:
         domain: Domain = doors.libvirt.domain(self.name)
+        has = observe.parsed(domain.active or "<domain/>").load
+        with self.admission.roomy(doors, self.name, Load(has.vcpus, has.memory + self._lacking(domain))):
+            self._plug(doors, domain)
+
+    def _plug(self, doors: Any, domain: Domain) -> None:
         lacking = self._lacking(domain)
         there, defined = xml.parse(domain.active or "<domain/>"), xml.parse(domain.inactive or "<domain/>")
         slots = {_slot(module) for module in memory.modules(there)}

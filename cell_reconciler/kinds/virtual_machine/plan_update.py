@@ -14,6 +14,7 @@ import msgspec
 from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.virtual_machine import (
     actions,
+    capacity,
     choice,
     differ,
     guest_drivers,
@@ -40,8 +41,6 @@ from cell_reconciler.model.fields import Effect, given_paths
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
-
-_GROWING = frozenset({"spec.cpu.sockets", "spec.memory.guest"})  # what a running VM gets more of needs room
 
 
 class _Look(NamedTuple):
@@ -172,7 +171,7 @@ def _objections(at: _Look, *, restart: bool) -> Iterator[Refusal]:
     yield from plan_devices.changed(found, at.domain, world, starts=starts)
     if found.define or found.boot:
         yield from plan_power.beyond(want, world)
-    if _GROWING & found.live.keys():
+    if capacity.GROWING & found.live.keys():
         yield from plan_power.crowded(at.doc, world)
 
 

@@ -7,9 +7,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cell_reconciler.kinds.contract import Problem
+import msgspec
+
+from cell_reconciler.kinds.contract import Claim, Problem
 from cell_reconciler.kinds.links import ports
 from cell_reconciler.kinds.secret import check_secret
 from cell_reconciler.kinds.virtual_machine import (
@@ -26,7 +28,7 @@ from cell_reconciler.kinds.virtual_machine import (
     sources,
 )
 from cell_reconciler.kinds.virtual_machine.codec.board import machine_family
-from cell_reconciler.kinds.virtual_machine.spec import CpuMode, GraphicsType, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec import CpuMode, GraphicsType, RunStrategy, VirtualMachineSpec
 from cell_reconciler.kinds.world import pool_targets
 from cell_reconciler.model import vlans
 from cell_reconciler.model.diagnostic import Severity
@@ -196,37 +198,40 @@ _NAMED = 3  # in a message
 _Owners = Mapping[str, Mapping[Key, bool]]  # claim → who makes it and may share it, in the order of the documents
 
 
-class _Claim(NamedTuple):
-    what: str
-    rule: str
-    pointer: str
-    same: str = ""  # by what it is recognised, if not by its name
-    shared: bool = False  # it may be had by others who share it
-
-    @property
-    def key(self) -> str:
-        return self.same or self.what
-
-
-def _claims(doc: Document, documents: Mapping[Key, Document], pools: Mapping[str, PoolTarget]) -> Iterator[_Claim]:
+def _claims(doc: Document, documents: Mapping[Key, Document], pools: Mapping[str, PoolTarget]) -> Iterator[Claim]:
     """What belongs to one VM only."""
     spec = resolve.effective(doc)
-    yield _Claim(f"UUID {spec.uuid}", "vm-uuid-unique", "/spec/uuid")
+    yield Claim(what=f"UUID {spec.uuid}", rule="vm-uuid-unique", pointer="/spec/uuid", everywhere=True)
     if spec.vsock and spec.vsock.cid:
-        yield _Claim(f"vsock CID {spec.vsock.cid}", "vm-vsock-cid", "/spec/vsock/cid")
+        yield Claim(what=f"vsock CID {spec.vsock.cid}", rule="vm-vsock-cid", pointer="/spec/vsock/cid")
     for index, nic in enumerate(spec.interfaces):
-        yield _Claim(f"MAC {nic.mac}", "vm-mac-unique", f"/spec/interfaces/{index}/mac")
+        pointer = f"/spec/interfaces/{index}/mac"
+        yield Claim(what=f"MAC {nic.mac}", rule="vm-mac-unique", pointer=pointer, everywhere=True)
     if spec.graphics.port is not None:
-        yield _Claim(f"VNC port {spec.graphics.port}", "vm-port-unique", "/spec/graphics/port")
+        yield Claim(what=f"VNC port {spec.graphics.port}", rule="vm-port-unique", pointer="/spec/graphics/port")
     for index, disk in enumerate(spec.disks):
-        pointer, place = f"/spec/disks/{index}", sources.claimed(disk, documents, pools)
+        place = sources.claimed(disk, documents, pools)
+        common: dict[str, Any] = {
+            "same": place,
+            "shared": disk.shareable,
+            "everywhere": place.startswith(("rbd:", "iscsi:")),  # a path is one of each host
+        }
         if disk.volume:
-            what = f"volume {disk.volume}"
-            yield _Claim(what, "vm-volume-unique", f"{pointer}/volume", place, disk.shareable)
+            pointer = f"/spec/disks/{index}/volume"
+            yield Claim(what=f"volume {disk.volume}", rule="vm-volume-unique", pointer=pointer, **common)
         elif place:
-            yield _Claim(f"disk {place}", "vm-source-unique", f"{pointer}/source", place, disk.shareable)
+            pointer = f"/spec/disks/{index}/source"
+            yield Claim(what=f"disk {place}", rule="vm-source-unique", pointer=pointer, **common)
     for what, pointer in rules_host_devices.claims(spec):
-        yield _Claim(what, "vm-host-device-unique", pointer)
+        yield Claim(what=what, rule="vm-host-device-unique", pointer=pointer)
+
+
+def claims(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Claim]:
+    """What belongs to one VM only among those of all hosts."""
+    idle = doc.spec.run_strategy == RunStrategy.HALTED
+    for claim in _claims(doc, documents, _indexed(documents).pools):
+        if claim.everywhere:
+            yield msgspec.structs.replace(claim, idle=idle)
 
 
 def _identities(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Problem]:
@@ -236,8 +241,7 @@ def _identities(doc: Document, documents: Mapping[Key, Document]) -> Iterator[Pr
         holders = index.owners.get(claim.key, {})
         users = _others(doc.key, {key: None for key, shared in holders.items() if not (shared and claim.shared)})
         if users or claim.key in seen:
-            message = f"{claim.what} is used by {users or 'this VM twice'} too"
-            yield Problem(pointer=claim.pointer, rule=claim.rule, message=message)
+            yield claim.problem(users or "this VM twice")
         seen.add(claim.key)
 
 

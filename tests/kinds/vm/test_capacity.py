@@ -14,7 +14,7 @@ from cell_reconciler.kinds.virtual_machine import capacity, observe, xml
 from cell_reconciler.model.change import Change
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.live import Domain, Live
-from cell_reconciler.model.node import Load, Overcommit
+from cell_reconciler.model.node import Load, Node, Overcommit
 from tests.kinds.vm.hosts import GIB, POOL, RECORDED, node, on, running
 from tests.kinds.vm.make import document, planned, vm, world
 from tests.kinds.vm.schema import rendered
@@ -49,6 +49,24 @@ def test_more_than_eight_for_a_core_is_nothing_that_can_be_allowed() -> None:
     doc = vm("web", cpu={"cores": 3})
     [refusal] = planned(doc, on(node(4), doc, domains=(running("other", 30),), cpu=8)).refused
     assert refusal.advice == "stop another VM, or move one: 8 vCPUs for a core is Cell's limit"
+
+
+BIG = {"guest": "1GiB", "maxGuest": "8GiB"}
+
+
+@pytest.mark.parametrize(
+    ("less", "more", "host"),
+    [
+        ({"cpu": {"sockets": 1, "maxSockets": 8}}, {"cpu": {"sockets": 3, "maxSockets": 8}}, node(4)),
+        ({"memory": BIG}, {"memory": {**BIG, "guest": "3GiB"}}, node(4, 4)),
+    ],
+)
+def test_those_that_grow_at_the_same_time_share_the_room(less: Any, more: Any, host: Node) -> None:
+    docs = [vm(name, **more) for name in ("a", "b")]
+    there = tuple(_domain(vm(name, **less)) for name in ("a", "b"))
+    assert [_reasons(planned(doc, on(host, *docs, domains=there))) for doc in docs] == [[], ["NoRoom"]]
+    late = vm("c", cpu={"cores": 2}, memory={"guest": "2GiB"})
+    assert _reasons(planned(late, on(host, docs[0], late, domains=there[:1]))) == ["NoRoom"], "nor to start in"
 
 
 def test_memory_is_that_of_the_host_or_what_is_allowed() -> None:
