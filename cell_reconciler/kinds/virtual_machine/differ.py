@@ -27,6 +27,7 @@ from cell_reconciler.kinds.virtual_machine import (
 )
 from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec.update import MachineChange
 from cell_reconciler.model.change import FieldChange
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.fields import Effect, given_paths
@@ -36,7 +37,11 @@ from cell_reconciler.model.mark import Mark
 
 class Differences(NamedTuple):
     """By path. ``define`` differs in the definition; ``live`` can be changed in the running instance at once;
-    ``boot`` differs in the running instance and needs a restart. Ignored fields are only in ``fields``."""
+    ``boot`` differs in the running instance and needs a restart. Ignored fields are only in ``fields``.
+
+    ``board``: another machine type, which needs permission. Of a VM of ours all that would come with it is ``held``,
+    and what can be changed at once goes on.
+    """
 
     want: VirtualMachineSpec
     define: dict[str, FieldChange]
@@ -44,10 +49,12 @@ class Differences(NamedTuple):
     boot: dict[str, FieldChange]
     ignored: tuple[FieldChange, ...]
     module: int = 0  # bytes of memory that are plugged in, where ``live`` has its size
+    board: FieldChange | None = None
+    held: tuple[FieldChange, ...] = ()
 
     @property
     def any(self) -> bool:
-        return bool(self.define or self.live or self.boot or self.ignored)
+        return bool(self.define or self.live or self.boot or self.ignored or self.held)
 
     @property
     def immutable(self) -> tuple[FieldChange, ...]:
@@ -59,7 +66,7 @@ class Differences(NamedTuple):
         merged = {**self.boot, **self.define, **self.live}
         paths = [*self.define, *(p for p in (*self.live, *self.boot) if p not in self.define)]
         fields = (msgspec.structs.replace(merged[path], pending=path in self.boot) for path in dict.fromkeys(paths))
-        return (*fields, *self.ignored)
+        return (*fields, *self.held, *self.ignored)
 
 
 def wanted(doc: Document, world: World) -> VirtualMachineSpec:
@@ -107,7 +114,22 @@ def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) 
     boot = {c.path: c for c in running if not c.ignored and c.effect not in (Effect.LIVE, Effect.IMMUTABLE)}
     define = {c.path: c for c in configured if not c.ignored}
     module = _module(want, active, domain) if active is not None and "spec.memory.guest" in live else 0
-    return Differences(want, define, live, boot, tuple({c.path: c for c in apart}.values()), module)
+    found = Differences(want, define, live, boot, tuple({c.path: c for c in apart}.values()), module)
+    return _with_permission(found, domain, ours=mark is not None)
+
+
+def _with_permission(found: Differences, domain: Domain, *, ours: bool) -> Differences:
+    """Another board than it has needs permission. Back to the one that it runs on is no such change."""
+    board = found.define.get("spec.machine.type")
+    back = domain.active is not None and "spec.machine.type" not in found.boot
+    if board is None or back or found.want.update_policy.machine == MachineChange.CHANGE:
+        return found
+    if not ours:
+        return found._replace(board=board)
+    goes_on = {p: c for p, c in found.define.items() if p in found.live or c.effect == Effect.IMMUTABLE}
+    waiting = {path: change for path, change in found.boot.items() if path not in found.define}
+    held = tuple(change for path, change in found.define.items() if path not in goes_on)
+    return found._replace(define=goes_on, boot=waiting, board=board, held=held)
 
 
 # Buses that take a disk while the guest runs; IDE and SATA do not.

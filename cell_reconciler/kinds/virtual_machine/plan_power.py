@@ -14,6 +14,7 @@ from cell_reconciler.kinds.virtual_machine import (
     capacity,
     fitness,
     live_actions,
+    plan_capacity,
     power,
     sources,
     start_order,
@@ -85,7 +86,7 @@ def beyond(want: VirtualMachineSpec, world: World) -> tuple[Refusal, ...]:
 
 def crowded(doc: Document, world: World) -> tuple[Refusal, ...]:
     """Why there is no room for it, or for what it gets more."""
-    found = capacity.starting(doc, world)
+    found = plan_capacity.starting(doc, world)
     return (found,) if found else ()
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.virtual_machine import differ, observe, plan_disks, power
 from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
-from cell_reconciler.kinds.virtual_machine.spec.update import MachineChange
 from cell_reconciler.model.change import Refusal
 from cell_reconciler.model.live import Domain
 
@@ -39,13 +38,14 @@ def immutable(found: differ.Differences) -> tuple[Refusal, ...]:
     )
 
 
-def machine(found: differ.Differences, domain: Domain) -> tuple[Refusal, ...]:
-    """Another board than it has, without permission. Back to the one that it runs on is no such change."""
-    change = found.define.get("spec.machine.type")
-    back = domain.active is not None and "spec.machine.type" not in found.boot
-    if change is None or back or found.want.update_policy.machine == MachineChange.CHANGE:
+def machine(found: differ.Differences) -> tuple[Refusal, ...]:
+    """Another board than it has, without permission."""
+    change = found.board
+    if change is None:
         return ()
     message = f"spec.machine.type is {change.have} and would be {change.want}: the guest may not boot on another board"
+    if rest := [other.path for other in found.held if other is not change]:
+        message += f"; so {', '.join(rest)} stay{'s as it is' if len(rest) == 1 else ' as they are'}"
     advice = "set it back; or allow it: updatePolicy.machine: Change, with a copy of its disks and time to test"
     return (Refusal(reason="OtherMachine", message=message, advice=advice),)
 

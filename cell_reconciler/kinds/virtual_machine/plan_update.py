@@ -14,7 +14,6 @@ import msgspec
 from cell_reconciler.kinds.contract import Observed, World
 from cell_reconciler.kinds.virtual_machine import (
     actions,
-    capacity,
     choice,
     differ,
     guest_drivers,
@@ -22,6 +21,7 @@ from cell_reconciler.kinds.virtual_machine import (
     live,
     observe,
     passwords,
+    plan_capacity,
     plan_devices,
     plan_disks,
     plan_power,
@@ -62,7 +62,11 @@ class _Look(NamedTuple):
 
     @property
     def mark(self) -> Mark:
-        """That it must carry."""
+        """That it must carry: the one it has, as long as it is not all that its document says."""
+        return self.had if self.found.held and self.had is not None else self.declared
+
+    @property
+    def declared(self) -> Mark:
         return self._mark(differ.digest(self.doc, self.world))
 
     def _mark(self, digest: str) -> Mark:
@@ -99,6 +103,7 @@ def update(doc: Document, have: Observed, world: World) -> Change:
     busy = refusals.busy(domain)  # its XML is not what it will be: a change is judged when that is over
     refused = () if busy else tuple(_objections(at, restart=restart))
     steps = [] if refused else list(_steps(at, stuck=bool(stuck), restart=restart))
+    refused += refusals.machine(at.found) if at.had is not None and not busy else ()  # what is live goes on beside it
     # A file that cannot be read holds up nothing else.
     refused += (*stuck, *seed.refusal(doc, world.live), *passwords.refusal(doc, world.live))
     different = bool(steps or refused or any(not field.ignored for field in fields))
@@ -157,7 +162,8 @@ def _objections(at: _Look, *, restart: bool) -> Iterator[Refusal]:
     found, want, world = at.found, at.want, at.world
     starts, identities = at.act == Power.START or restart, refusals.identities(found)
     yield from refusals.immutable(found)
-    yield from refusals.machine(found, at.domain)
+    if at.had is None:
+        yield from refusals.machine(found)
     if found.define:
         yield from plan_disks.unknown(want, sources.wanted(want, world))
     yield from plan_disks.foreign(at.doc, at.domain, found, world)
@@ -171,7 +177,7 @@ def _objections(at: _Look, *, restart: bool) -> Iterator[Refusal]:
     yield from plan_devices.changed(found, at.domain, world, starts=starts)
     if found.define or found.boot:
         yield from plan_power.beyond(want, world)
-    if capacity.GROWING & found.live.keys():
+    if plan_capacity.GROWING & found.live.keys():
         yield from plan_power.crowded(at.doc, world)
 
 
@@ -244,7 +250,7 @@ def _cause(at: _Look) -> Cause:
     fresh = seed.other_data(at.found.define, at.key.name, at.world.live) | {passwords.PATH}
     changed = bool((at.found.define.keys() | at.found.live.keys()) - fresh or at.loose or at.ports)
     off = at.act == Power.START and at.want.run_strategy == RunStrategy.ALWAYS
-    same = at.had is not None and at.had.digest == at.mark.digest
+    same = at.had is not None and at.had.digest == at.declared.digest
     return Cause.DRIFT if same and (changed or off) else Cause.SPEC
 
 

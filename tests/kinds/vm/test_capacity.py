@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cell_reconciler.kinds import kind
-from cell_reconciler.kinds.virtual_machine import capacity, observe, xml
+from cell_reconciler.kinds.virtual_machine import capacity, observe, plan_capacity, xml
 from cell_reconciler.model.change import Change
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.live import Domain, Live
@@ -190,4 +190,4 @@ def test_the_load_of_a_domain_is_what_is_there_not_what_may_be_plugged() -> None
 def test_the_world_knows_what_the_host_document_allows() -> None:
     assert world(POOL, overcommit={"cpu": 2.5}).overcommit == Overcommit(cpu=2.5)
     unknown = msgspec.structs.replace(world(POOL), live=Live(host="h1"))
-    assert capacity.starting(vm("x"), unknown) is None
+    assert plan_capacity.starting(vm("x"), unknown) is None

@@ -117,12 +117,27 @@ def test_an_undeclared_vm_that_was_adopted_is_given_up_not_deleted() -> None:
     assert _ops(VM.plan(None, VM.observe("web", around), around)) == ["vm.release"]
 
 
-@pytest.mark.parametrize("state", ["running", "shutoff"])
+@pytest.mark.parametrize(("state", "ops"), [("running", []), ("shutoff", ["vm.start"])])
 @pytest.mark.parametrize("machine", ["pc", "pc-q35-7.1"])
-def test_another_board_needs_permission(state: str, machine: str) -> None:
+def test_another_board_needs_permission(state: str, ops: list[str], machine: str) -> None:
+    """It starts as it is defined: a document that goes too far keeps no VM down."""
     change = _plan(_web(state), machine={"type": machine})
-    assert ([r.reason for r in change.refused], change.steps) == (["OtherMachine"], ())
+    assert ([r.reason for r in change.refused], _ops(change)) == (["OtherMachine"], ops)
     assert f"would be {machine}" in change.refused[0].message
+    assert change.pending == ()
+    assert change.cause == Cause.SPEC
+
+
+def test_what_is_live_goes_on_beside_another_board_and_the_rest_waits_with_it() -> None:
+    spec: dict[str, Any] = {"machine": {"type": "pc"}, "cpu": {"cores": 2, "shares": 512}, "description": "x"}
+    change = _plan(_web("running"), **spec)
+    assert _ops(change) == ["vm.redefine", "vm.describe", "vm.scheduler"]
+    action: Any = change.steps[0].action
+    assert action.paths == {"spec.description", "spec.cpu.shares"}
+    assert action.mark.digest == VM.observe("web", _world(domains=(_web("running"),))).mark.digest  # type: ignore[union-attr]
+    assert "so spec.cpu.cores, spec.hotplugPorts stay as they are" in change.refused[0].message
+    immutable = _plan(_web("running"), **spec, uuid="11111111-1111-1111-1111-111111111111")
+    assert ([r.reason for r in immutable.refused], _ops(immutable)) == (["Immutable", "OtherMachine"], [])
 
 
 def test_back_to_the_board_that_it_runs_on_needs_none() -> None:
