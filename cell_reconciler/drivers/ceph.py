@@ -71,6 +71,22 @@ class CephDoor:
 
         return self._cluster.call(work)
 
+    def begin(self, name: str, count: int) -> bytes:
+        """The first bytes of an image; empty when there is no such image."""
+        _, rbd = libraries(self._cluster.source)
+
+        def work(handle: Any) -> bytes:
+            with self._ioctx(handle) as ioctx:
+                if ioctx is None:
+                    return b""
+                try:
+                    with rbd.Image(ioctx, name, read_only=True) as image:
+                        return bytes(image.read(0, min(count, image.size())))
+                except rbd.ImageNotFound:
+                    return b""
+
+        return self._cluster.call(work)
+
     def create_pool(self, mark: Mark) -> None:
         raise Refused(
             f"Ceph pool {self._target.place} is made by the cluster's administrator", how_to_make(self._target)

@@ -1,4 +1,4 @@
-"""Who has a disk open that is on no pool: asked of QEMU's locks, of the kernel, or of the Ceph cluster.
+"""Disks that are on no pool: who has one open, asked of QEMU's locks, of the kernel, or of Ceph; and whether it is RAW.
 
 Answers are about this moment only; what may not be shared is asked for right before it is opened. Of a file QEMU's
 own locks tell, also over NFS. A block device the kernel lends exclusively to file systems, swap, LVM, RAID and
@@ -15,10 +15,11 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cell_reconciler.drivers import directory_files as files
 from cell_reconciler.drivers.doors import Writes
+from cell_reconciler.drivers.image_formats import HEAD, not_raw
 from cell_reconciler.drivers.pool_deadline import Deadline
 from cell_reconciler.errors import Unreachable
 from cell_reconciler.model.storage import DiskSource, PoolTarget
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SECONDS = 10.0  # a path that takes longer (NFS without its server, a LUN without paths) is unreachable
 _ABSENT = (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.ENOMEDIUM)  # opening it fails, and says why
 
+T = TypeVar("T")
 SecretValue = Callable[[str, str], bytes]  # UUID or usage of a libvirt secret → its value
 
 
@@ -47,32 +49,40 @@ class DiskDoor:
         ``shared``: other VMs may; then only the host itself counts.
         """
         if source.backend == "block":
-            return self._asked(source, lambda: _holder(source.path) or (() if shared else _openers(source.path)))
+            return self._asked(source, lambda: _holder(source.path) or (() if shared else _openers(source.path)), ())
         if shared:
             return ()
         if source.backend == "file":
-            return self._asked(source, lambda: _locks(source.path))
-        return self._watchers(source) if source.backend == "rbd" else ()
+            return self._asked(source, lambda: _locks(source.path), ())
+        return self._pool(source).users(source.image.split("/")[-1]) if source.backend == "rbd" else ()
+
+    def not_raw(self, source: DiskSource) -> str:
+        """What the data are when they are no RAW image, in words: empty when they may be, or cannot be read here."""
+        if source.backend in ("file", "block"):
+            return not_raw(self._asked(source, lambda: _begin(source.path), b""))
+        if source.backend == "rbd":
+            return not_raw(self._pool(source).begin(source.image.split("/")[-1], HEAD))
+        return ""
 
     def close(self) -> None:
         """Close the connections; they open again when used again."""
         while self._ceph:
             self._ceph.popitem()[1].close()
 
-    def _asked(self, source: DiskSource, work: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+    def _asked(self, source: DiskSource, work: Callable[[], T], absent: T) -> T:
         deadline = self._deadlines.setdefault(source.place, Deadline(source.place))
         try:
             return deadline.call(work, SECONDS)
         except OSError as error:
             if error.errno in _ABSENT:
-                return ()
+                return absent
             raise Unreachable(source.place, error.strerror or str(error)) from error
 
-    def _watchers(self, source: DiskSource) -> tuple[str, ...]:
+    def _pool(self, source: DiskSource) -> CephDoor:
         """By the login that the VM itself has: the key is libvirt's, and stays in memory."""
         from cell_reconciler.drivers.ceph import CephDoor
 
-        pool, *between, image = source.image.split("/")
+        pool, *between, _ = source.image.split("/")
         if source not in self._ceph:
             target = PoolTarget(
                 name="",
@@ -83,10 +93,18 @@ class DiskDoor:
                 user=source.user or "admin",
             )
             self._ceph[source] = CephDoor(target, self._writes, lambda: self._key(source))
-        return self._ceph[source].users(image)
+        return self._ceph[source]
 
     def _key(self, source: DiskSource) -> str:
         return b64encode(self._secret(source.secret_uuid, source.secret_usage)).decode() if source.user else ""
+
+
+def _begin(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.pread(fd, HEAD, 0)
+    finally:
+        os.close(fd)
 
 
 def _locks(path: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
+from cell_reconciler.drivers.image_formats import not_raw
 from cell_reconciler.drivers.pool_progress import Meter
 from cell_reconciler.errors import Refused, StepFailed
 from cell_reconciler.model.storage import Import
@@ -24,14 +25,6 @@ PIECE = 64 * 2**10  # bytes of zeros that are left out
 SILENCE = 30.0  # seconds that a web server may say nothing
 
 _ZEROS = bytes(BLOCK)
-_NOT_RAW = {  # how files begin that are no RAW image: as a disk they would be garbage
-    b"QFI\xfb": "a qcow2 image",
-    b"KDMV": "a VMDK image",
-    b"vhdxfile": "a VHDX image",
-    b"\x1f\x8b\x08": "packed with gzip",
-    b"\xfd7zXZ\x00": "packed with xz",
-    b"\x28\xb5\x2f\xfd": "packed with zstd",
-}
 
 
 def blocks(origin: Import, size: int, meter: Meter) -> Iterator[tuple[int, bytes]]:
@@ -85,9 +78,8 @@ def _fits(origin: Import, have: int, size: int) -> None:
 
 
 def _raw(origin: Import, begin: bytes) -> None:
-    for magic, what in _NOT_RAW.items():
-        if begin.startswith(magic):
-            raise Refused(f"{origin.place} is {what}, and volumes are RAW", "`qemu-img convert -O raw`, or unpack it")
+    if what := not_raw(begin):
+        raise Refused(f"{origin.place} is {what}, and volumes are RAW", "`qemu-img convert -O raw`, or unpack it")
 
 
 @contextmanager

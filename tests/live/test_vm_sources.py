@@ -122,6 +122,37 @@ def storage() -> Iterator[Storage]:
             made.close()
 
 
+@pytest.mark.parametrize("backend", ["file", "block"])
+def test_what_is_no_raw_image_is_no_disk(storage: Storage, backend: str) -> None:
+    """And what a guest writes into its own disk keeps no VM down."""
+    path = str(storage.file) if backend == "file" else storage.block
+    disks = [{"name": "root", "source": {backend: {"path": path}}}]
+    off, on = (
+        vm("box", disks=disks, runStrategy=run, forceStop=True, shutdownTimeout="1s") for run in ("Halted", "Always")
+    )
+    with begins_with(path, b"QFI\xfb"):
+        with pytest.raises(Refused, match="does not get disk root: .* is a qcow2 image, and disks are RAW"):
+            carry_out(storage.plan(off), storage.doors)
+        assert storage.doors.libvirt.domain("box") is None
+    assert storage.converge(off) == ["vm.define"]
+    with begins_with(path, b"QFI\xfb"):
+        assert storage.converge(on) == ["vm.start"]
+        assert storage.converge(off) == ["vm.stop"]
+    storage.remove("box")
+
+
+@contextmanager
+def begins_with(path: str, data: bytes) -> Iterator[None]:
+    with open(path, "r+b", buffering=0) as file:
+        before = file.read(len(data))
+        os.pwrite(file.fileno(), data, 0)
+    try:
+        yield
+    finally:
+        with open(path, "r+b", buffering=0) as file:
+            file.write(before)
+
+
 @contextmanager
 def held(path: str, *, by_qemu: bool) -> Iterator[None]:
     """A process that is no VM has it open for writing."""

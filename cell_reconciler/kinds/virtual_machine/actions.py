@@ -8,6 +8,7 @@ Rule 2: what was defined is read back and compared by ``do`` itself, and a diffe
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -51,6 +52,17 @@ def alone(doors: Any, refused: str, disks: tuple[Use, ...]) -> None:
             )
 
 
+def raw(doors: Any, vm: str, disks: Mapping[str, DiskSource]) -> None:
+    """Raise Refused when one of the disks is no RAW image.
+
+    Asked before a VM gets a disk, and not again when it starts: what a guest writes there is its own.
+    """
+    for name, source in disks.items():
+        if what := doors.disks.not_raw(source):
+            message = f"VM {vm} does not get disk {name}: {source.place} is {what}, and disks are RAW"
+            raise Refused(message, "convert it: qemu-img convert -O raw")
+
+
 class _Defining(msgspec.Struct, frozen=True, kw_only=True):
     """Common to both ways to define: the wanted spec, and reading it back."""
 
@@ -63,6 +75,12 @@ class _Defining(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def known(self) -> observe.Known:
         return observe.Known(self.spec, self.sources, chosen=self.chosen)
+
+    def sources_said(self, paths: frozenset[str] | None = None) -> dict[str, DiskSource]:
+        """Of the disks that the document says the place of, and that come or change (``paths``; None: all)."""
+        said = [disk.name for disk in self.spec.disks if disk.source]
+        here = ((name, f"spec.disks[{name}]") for name in said if name in self.sources)
+        return {name: self.sources[name] for name, p in here if paths is None or {p, f"{p}.source"} & paths}
 
     def differing(self, domain: Domain) -> set[str]:
         """Paths at which the definition differs from the spec."""
@@ -97,6 +115,7 @@ class Define(_Defining, frozen=True, kw_only=True):
         domain = doors.libvirt.domain(self.name)
         if domain is not None and observe.mark_of(domain) is None:
             raise Refused(f"domain {self.name} was made by somebody else meanwhile", "plan again")
+        raw(doors, self.name, self.sources_said())
         doors.libvirt.define(xml.text(self.tree()))
         self.read_back(doors)
 
@@ -120,6 +139,7 @@ class Redefine(_Defining, frozen=True, kw_only=True):
         return marked and not self.differing(domain) & self.paths
 
     def do(self, doors: Any) -> None:
+        raw(doors, self.name, self.sources_said(self.paths))
         root = xml.parse(doors.libvirt.dump(self.name))  # with its passwords: they would be lost otherwise
         names = observe.names_of(observe.parse(root), self.known)
         context = Context(self.sources, names, self.chosen, self.module)
