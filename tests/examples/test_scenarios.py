@@ -12,7 +12,8 @@ from tests.installed import Installed
 from tests.process import run
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "examples" / "scenarios"
-ADVICE = {"storage-controller": {"vm-host-device-migration"}}  # what a scenario is advised of, and means to do
+# What a scenario is advised of, and means to do.
+ADVICE = {"storage-controller": {"vm-host-device-migration", "vm-cpu-migration"}}
 NAMES = sorted(p.name for p in SCENARIOS.iterdir() if p.is_dir())
 
 

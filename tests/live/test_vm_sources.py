@@ -131,7 +131,7 @@ def test_what_is_no_raw_image_is_no_disk(storage: Storage, backend: str) -> None
         vm("box", disks=disks, runStrategy=run, forceStop=True, shutdownTimeout="1s") for run in ("Halted", "Always")
     )
     with begins_with(path, b"QFI\xfb"):
-        with pytest.raises(Refused, match="does not get disk root: .* is a qcow2 image, and disks are RAW"):
+        with pytest.raises(Refused, match=r"does not get disk root: .* is a qcow2 image, and disks are RAW"):
             carry_out(storage.plan(off), storage.doors)
         assert storage.doors.libvirt.domain("box") is None
     assert storage.converge(off) == ["vm.define"]

@@ -42,6 +42,7 @@ KIND = "VirtualMachine"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}\Z")  # libvirt refuses '/', QEMU files want it short
 _LONGEST_LINK = 15  # IFNAMSIZ less the NUL
 _VCPUS = {"q35": 710, "pc": 255}  # of the newest QEMU in use; an older one says so when it is defined
+_NO_ADDRESS = "00:00:00:00:00:00"
 _MIB = 2**20
 
 
@@ -95,6 +96,14 @@ def _board(spec: VirtualMachineSpec) -> Iterator[Problem]:
         what = f"{count} vCPUs (sockets or maxSockets x cores x threads)"
         message = f"{what} are more than the {most} that {spec.machine.type} has"
         yield Problem(pointer="/spec/cpu", rule="vm-vcpus", message=message)
+    if cpu.mode == CpuMode.HOST_PASSTHROUGH:
+        yield Problem(
+            pointer="/spec/cpu/mode",
+            rule="vm-cpu-migration",
+            message="with host-passthrough the VM migrates to hosts with the very same CPU only",
+            advice="take host-model, or cluster-baseline where hosts differ",
+            severity=Severity.WARNING,
+        )
     guest = int(spec.memory.guest)
     if guest % _MIB or not _MIB <= guest <= rules_tuning.MOST_MEMORY:
         yield Problem(pointer="/spec/memory/guest", rule="vm-memory", message="memory is whole MiB, from 1MiB to 16TiB")
@@ -132,6 +141,9 @@ def _devices(spec: VirtualMachineSpec) -> Iterator[tuple[str, devices.NamedDevic
 def _bridges(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Iterator[Problem]:
     for index, nic in enumerate(spec.interfaces):
         pointer = f"/spec/interfaces/{index}"
+        if nic.mac == _NO_ADDRESS:
+            message = "00:00:00:00:00:00 is no address of a NIC: kernels take it for none"
+            yield Problem(pointer=f"{pointer}/mac", rule="vm-mac-unicast", message=message, advice="leave mac out")
         if nic.mac is not UNSET and not Mac(nic.mac).unicast:
             yield Problem(
                 pointer=f"{pointer}/mac",

@@ -21,12 +21,17 @@ from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 
 MOST_IDE = 4  # devices: one controller, two channels of two
+_MOST_DISKS = 20  # on virtio and scsi together: the limit of Cell
 _MIGRATES = (DiskCache.NONE, DiskCache.DIRECTSYNC)
 
 
 def check(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> Iterator[Problem]:
     """Every rule that the devices of a VM break, and every piece of advice."""
     yield from _ide(spec)
+    counted = [index for index, disk in enumerate(spec.disks) if disk.bus in (DiskBus.VIRTIO, DiskBus.SCSI)]
+    if len(counted) > _MOST_DISKS:
+        message = f"{len(counted)} disks on virtio and scsi; a VM has {_MOST_DISKS} at most"
+        yield Problem(pointer=f"/spec/disks/{counted[_MOST_DISKS]}", rule="vm-disk-count", message=message)
     for index, disk in enumerate(spec.disks):
         yield from _disk(spec, disk, f"/spec/disks/{index}")
         yield from _disk_advice(disk, f"/spec/disks/{index}", documents)
@@ -120,7 +125,8 @@ def _limits(disk: Disk, pointer: str) -> Iterator[Problem]:
 
 def _disk_advice(disk: Disk, pointer: str, documents: Mapping[Key, Document]) -> Iterator[Problem]:
     if disk.bus in (DiskBus.IDE, DiskBus.SATA):
-        message = f"{disk.bus} has 40 % of the bare disk's speed, virtio 85 %, and cannot be plugged while the VM runs"
+        what = "ide has" if disk.bus == DiskBus.IDE else f"{disk.bus} is emulated as ide is, which has"
+        message = f"{what} 40 % of the bare disk's speed, virtio 85 %, and cannot be plugged while the VM runs"
         yield _advice(f"{pointer}/bus", "vm-disk-slow", message, "take virtio, where the guest has its driver")
     if disk.bus == DiskBus.SCSI and disk.device != DiskDevice.LUN:
         message = "scsi has one more layer between guest and disk than virtio, which has 85 % of the bare disk's speed"
@@ -147,5 +153,6 @@ def _nic(nic: Interface, pointer: str) -> Iterator[Problem]:
         message = f"only model virtio has queues, not {nic.model}"
         yield Problem(pointer=f"{pointer}/queues", rule="vm-nic-queues", message=message)
     if nic.model != NicModel.VIRTIO:
-        message = f"{nic.model} has 60 % of the bare NIC's speed, virtio 75 % and more"
+        what = "e1000 has" if nic.model == NicModel.E1000 else f"{nic.model} is emulated as e1000 is, which has"
+        message = f"{what} 60 % of the bare NIC's speed, virtio 75 % and more"
         yield _advice(f"{pointer}/model", "vm-nic-slow", message, "take virtio, where the guest has its driver")

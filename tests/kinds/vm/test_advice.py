@@ -39,6 +39,13 @@ def _advice(**spec: Any) -> list[tuple[str, str, str]]:
         ),
         ({"disks": [{**DISK, "cache": "writeback"}]}, "vm-disk-cache", "/spec/disks/0/cache", ("migrate",)),
         ({"interfaces": [{**NIC, "model": "e1000"}]}, "vm-nic-slow", "/spec/interfaces/0/model", ("60 %", "75 %")),
+        (
+            {"interfaces": [{**NIC, "model": "e1000e"}]},
+            "vm-nic-slow",
+            "/spec/interfaces/0/model",
+            ("as e1000 is", "60 %"),
+        ),
+        ({"cpu": {"mode": "host-passthrough"}}, "vm-cpu-migration", "/spec/cpu/mode", ("the very same CPU",)),
         ({"video": "cirrus"}, "vm-video-slow", "/spec/video", ("50 %", "85 %")),
         ({"guestAgent": False}, "vm-no-agent", "/spec/guestAgent", ("agent",)),
     ],

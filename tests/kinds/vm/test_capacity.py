@@ -69,6 +69,16 @@ def test_those_that_grow_at_the_same_time_share_the_room(less: Any, more: Any, h
     assert _reasons(planned(late, on(host, docs[0], late, domains=there[:1]))) == ["NoRoom"], "nor to start in"
 
 
+def test_a_host_beyond_what_cell_supports_says_so() -> None:
+    host = document({"apiVersion": "cell/v1", "kind": "Host", "metadata": {"name": "h1"}, "spec": {}})
+    beyond = on(msgspec.structs.replace(RECORDED, threads=4098), host)
+    [condition] = kind("Host").conditions(host, None, beyond)
+    assert condition.type == "BeyondLimits"
+    assert "4098 CPUs" in condition.message
+    assert list(kind("Host").conditions(host, None, on(node(gib=17 * 1024), host)))
+    assert not list(kind("Host").conditions(host, None, on(node(gib=16 * 1024), host)))
+
+
 def test_memory_is_that_of_the_host_or_what_is_allowed() -> None:
     doc = vm("web", memory={"guest": "8GiB", "hugepages": {}})
     assert planned(doc, on(node(gib=16), doc, domains=(running("other", mib=8 * 1024),))).refused == ()

@@ -44,6 +44,8 @@ def _nic(name: str, **more: Any) -> dict[str, Any]:
             "/spec/interfaces/0/bootOrder",
         ),
         ({"interfaces": [_nic("a", mac="53:54:00:00:00:01")]}, "vm-mac-unicast", "/spec/interfaces/0/mac"),
+        ({"interfaces": [_nic("a", mac="00:00:00:00:00:00")]}, "vm-mac-unicast", "/spec/interfaces/0/mac"),
+        ({"disks": [{"name": f"d{i}", "volume": f"d{i}"} for i in range(21)]}, "vm-disk-count", "/spec/disks/20"),
         (
             {"interfaces": [_nic("a", mac="52:54:00:00:00:01"), _nic("b", mac="52:54:00:00:00:01")]},
             "vm-mac-unique",

@@ -102,9 +102,9 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
     disks: Annotated[
         tuple[Disk, ...],
         doc(
-            "Disks, by name. On bus virtio and scsi they are plugged into the running VM.",
+            "Disks, by name; 20 at most on bus virtio and scsi, where they are plugged into the running VM.",
             Effect.RESTART,
-            max_length=20,
+            max_length=32,
             xml=devices.Disks(),
         ),
     ] = ()
