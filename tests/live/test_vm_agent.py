@@ -110,7 +110,7 @@ def test_a_guest_whose_agent_takes_the_order_in_vain_has_its_power_button_presse
 def test_a_mute_agent_delays_neither_the_power_cut_nor_another_vm(guests: Guests) -> None:
     guests.describe("before")
     with ThreadPoolExecutor(1) as worker:
-        stop = worker.submit(guests.stop, "lost", shutdownTimeout="3s", forceStop=True)
+        stop = worker.submit(guests.stop, "lost", shutdownTimeout="2s", forceStop=True)
         meanwhile: list[float] = []
         while not stop.done():
             meanwhile.append(guests.describe(f"change {len(meanwhile)}"))
@@ -118,6 +118,6 @@ def test_a_mute_agent_delays_neither_the_power_cut_nor_another_vm(guests: Guests
         reason, took = stop.result()
     print(f"\npowered off after {took:.1f} s; {len(meanwhile)} changes meanwhile, {max(meanwhile):.2f} s at most")
     assert reason == "destroyed"
-    assert 3 <= took < 4.8, "libvirt alone waits 5 s for a mute agent"
-    assert len(meanwhile) > 5
+    assert 2 <= took < 4.8, "libvirt alone waits 5 s for a mute agent"
+    assert len(meanwhile) > 3
     assert max(meanwhile) < 1
