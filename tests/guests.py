@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ INIT = """#!/bin/busybox sh
 export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 while read module; do insmod "$module"; done </modules/order
-acpid -c /etc/acpi -l /dev/null
+grep -qw deaf /proc/cmdline || acpid -c /etc/acpi -l /dev/null # deaf: it ignores its power button
 exec >/dev/ttyS0 2>&1
+. /early
 word=$(sed -n 's/.*write=\\([a-z]*\\).*/\\1/p' /proc/cmdline) # on each disk, should the test want it
 [ -z "$word" ] || for disk in /dev/[vs]d[a-z]; do echo "$word" | dd of="$disk" conv=notrunc,fsync; done
 while :; do
@@ -54,24 +55,24 @@ done
 """
 
 
-def files(directory: Path) -> dict[str, str]:
-    """Make kernel and initial RAM disk in a directory of the lab; what a VM's ``boot`` says of them."""
+def files(
+    directory: Path, *, modules: Sequence[str] = (), programs: Sequence[str] = (), early: str = ""
+) -> dict[str, str]:
+    """Make kernel and initial RAM disk in a directory of the lab; what a VM's ``boot`` says of them.
+
+    ``modules`` of the kernel and ``programs`` of this machine besides; ``early`` is done by the guest's shell before
+    it says anything.
+    """
     kernels = (path.name.removeprefix("vmlinuz-") for path in Path("/boot").glob("vmlinuz-*"))
     release = max(name for name in kernels if Path("/lib/modules", name).exists())
     root = directory / "root"
-    for folder in ("bin", "proc", "sys", "dev", "modules", "mnt", "etc/acpi/PWRF"):
+    for folder in ("bin", "proc", "sys", "dev", "modules", "mnt", "tmp", "etc/acpi/PWRF"):
         (root / folder).mkdir(parents=True)
     shutil.copy("/bin/busybox", root / "bin/busybox")
-    order: list[str] = []
-    for module in MODULES:
-        argv = ["modprobe", "--set-version", release, "--show-depends", module]
-        said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-        for path in (Path(line.split()[1]) for line in said.splitlines() if line.startswith("insmod")):
-            if f"/modules/{path.name}" not in order:
-                shutil.copy(path, root / "modules" / path.name)
-                order.append(f"/modules/{path.name}")
-    (root / "modules/order").write_text("\n".join(order) + "\n")
-    for name, text in (("init", INIT), ("etc/acpi/PWRF/00000080", "#!/bin/sh\nexec poweroff -f\n")):
+    _copy_modules(root, release, (*MODULES, *modules))
+    for program in programs:
+        _copy_program(root, program)
+    for name, text in (("init", INIT), ("early", early), ("etc/acpi/PWRF/00000080", "#!/bin/sh\nexec poweroff -f\n")):
         (root / name).write_text(text)
         (root / name).chmod(0o755)
     names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
@@ -81,6 +82,28 @@ def files(directory: Path) -> dict[str, str]:
     initrd = directory / "initrd.img"
     initrd.write_bytes(packed.stdout)
     return {"kernel": f"/boot/vmlinuz-{release}", "initrd": str(initrd), "cmdline": "console=ttyS0 quiet panic=-1"}
+
+
+def _copy_modules(root: Path, release: str, modules: Sequence[str]) -> None:
+    """With those that they need, and the order in which they are loaded."""
+    order: list[str] = []
+    for module in modules:
+        argv = ["modprobe", "--set-version", release, "--show-depends", module]
+        said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+        for path in (Path(line.split()[1]) for line in said.splitlines() if line.startswith("insmod")):
+            if f"/modules/{path.name}" not in order:
+                shutil.copy(path, root / "modules" / path.name)
+                order.append(f"/modules/{path.name}")
+    (root / "modules/order").write_text("\n".join(order) + "\n")
+
+
+def _copy_program(root: Path, program: str) -> None:
+    """With its libraries, at the places where it looks for them."""
+    said = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    for path in (program, *(word for word in said.split() if word.startswith("/"))):
+        there = root / path.removeprefix("/")
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, there)
 
 
 class Guest:

@@ -112,6 +112,28 @@ def test_a_module_has_one_slot_in_both_copies(tuned: Site) -> None:
     assert found["inactive"] == found["active"] == [("0", "131072", "0"), ("0", "262144", "1")]
 
 
+def test_memory_of_cells_is_restricted_to_nodes_of_the_host(tuned: Site) -> None:
+    def doc(mode: str) -> Any:
+        cells = [{"cell": n, "cpus": n, "memory": "64MiB", "hostNodes": 0, "mode": mode} for n in (0, 1)]
+        return vm("tuned", **OFF, cpu={"sockets": 2, "numa": {"cells": cells}})
+
+    assert tuned.converge(doc("restrictive")) == ["vm.define", "vm.start"]
+    assert tuned.plan(doc("restrictive")).quiet
+    pid = tuned.qemu("tuned")
+    assert "host-nodes" not in argv(tuned), "the cgroup alone says where its memory is"
+    assert tuned.converge(doc("strict")) == ["vm.redefine"]
+    assert pending(tuned.plan(doc("strict"))) == [f"spec.cpu.numa.cells[{n}].mode" for n in (0, 1)]
+    assert tuned.qemu("tuned") == pid
+    tuned.doors.libvirt.destroy("tuned")
+    assert tuned.converge(doc("strict")) == ["vm.start"]
+    assert argv(tuned).count('"host-nodes":[0],"policy":"bind"') == 2
+
+
+def argv(site: Site) -> str:  # noqa: F811
+    """What QEMU was told."""
+    return str(site.lab.exec(["cat", f"/proc/{site.qemu('tuned')}/cmdline"], check=True).stdout)
+
+
 def test_an_interrupted_growth_is_made_good_by_the_next(tuned: Site) -> None:
     def doc(size: str) -> Any:
         return vm("tuned", **OFF, memory={"guest": size, "maxGuest": "1GiB"})

@@ -168,8 +168,12 @@ class LibvirtDoor:
         # QEMU may be at work for long on a disk that is slow to open: that is no silence.
         self._change(name, "start", write, START, ask=False)
 
-    def shutdown(self, name: str, mode: str) -> None:
-        """Ask the guest to shut down, by its ``agent`` or by ``acpi``; it does so later, or not at all."""
+    def shutdown(self, name: str, mode: str, patience: float | None = None) -> None:
+        """Ask the guest to shut down, by its ``agent`` or by ``acpi``; it does so later, or not at all.
+
+        ``patience``: seconds for an agent to take the order, ``AGENT`` at most. libvirt alone gives a mute one 5 s, and
+        60 s to one that has said that it is there.
+        """
 
         def write(handle: Any) -> None:
             import libvirt
@@ -182,7 +186,8 @@ class LibvirtDoor:
                 self.count.add("libvirt.shutdown")
                 handle.shutdownFlags(flags[mode])
 
-        line, timeout = (self.guests, AGENT) if mode == "agent" else (self.writes, WRITE)
+        agents = AGENT if patience is None else min(AGENT, patience)
+        line, timeout = (self.guests, agents) if mode == "agent" else (self.writes, WRITE)
         self._change(name, f"shut down ({mode})", write, timeout, line=line, missing_ok=True)
 
     def destroy(self, name: str) -> None:

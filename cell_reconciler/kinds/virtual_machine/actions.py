@@ -225,8 +225,9 @@ class Stop(msgspec.Struct, frozen=True):
             with self.admission.entered(doors, domain):
                 pass
         end = time.monotonic() + self.timeout
-        by_agent = self._agent_answers(doors) and self._ask(doors, "agent")
-        # An agent may take the order and nothing come of it: then the power button, while there is time.
+        # An agent may be mute, or take the order and nothing come of it: it has half of the time, the power button
+        # the rest.
+        by_agent = self._agent_answers(doors) and self._ask(doors, "agent", self.timeout / 2)
         if not (by_agent and self._off(doors, end - self.timeout / 2)):
             self._ask(doors, "acpi")
         if self._off(doors, end):
@@ -245,10 +246,10 @@ class Stop(msgspec.Struct, frozen=True):
         target = xml.parse(domain.active).find(f"devices/channel/target[@name='{consoles.AGENT}']")
         return target is not None and target.get("state") == "connected"
 
-    def _ask(self, doors: Any, mode: str) -> bool:
+    def _ask(self, doors: Any, mode: str, patience: float | None = None) -> bool:
         """Ask the guest to shut down; False when that cannot even be asked (it hangs, its agent is mute)."""
         try:
-            doors.libvirt.shutdown(self.name, mode)
+            doors.libvirt.shutdown(self.name, mode, patience)
         except (StepFailed, Transient, Unreachable):  # whether it is off is read back, and then ``force`` counts
             return False
         return True
