@@ -20,14 +20,24 @@ from cell_reconciler.model.key import Key
 Edges = tuple[tuple[int, ...], ...]
 
 
+class Circle(Refused):
+    """The changes of these keys wait for each other."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self.keys = frozenset(keys)
+        names = ", ".join(sorted(map(str, self.keys)))
+        advice = "apply them one after the other, or break the circle in the specs"
+        super().__init__(f"the changes of {names} wait for each other", advice)
+
+
 def order(
     changes: Sequence[Change], refers: Mapping[Key, Iterable[Key]], used: Mapping[Key, Iterable[Key]]
 ) -> tuple[tuple[Step, ...], Edges, Edges]:
     """The steps of all changes, sorted; for each the indexes of those that must be done before, and of those that only
     come before (``Step.after``; empty when nobody asks for that).
 
-    ``refers``: what a key's document needs; ``used``: what its live object uses now. Raises Refused for a cycle,
-    naming the keys in it.
+    ``refers``: what a key's document needs; ``used``: what its live object uses now. Raises Circle for a
+    cycle, naming the keys in it.
     """
     steps = [step for change in changes for step in change.steps]
     gives: dict[str, list[int]] = defaultdict(list)
@@ -96,12 +106,15 @@ def _sorted(steps: Sequence[Step], before: Sequence[set[int]]) -> list[int]:
             if missing[other] == 0:
                 heapq.heappush(ready, other)
     if len(sequence) != len(steps):
-        stuck = sorted({str(steps[i].key) for i, count in enumerate(missing) if count > 0})
-        raise Refused(
-            f"the changes of {', '.join(stuck)} wait for each other",
-            "apply them one after the other, or break the circle in the specs",
-        )
+        raise Circle(steps[i].key for i in _circle({i for i, count in enumerate(missing) if count > 0}, after))
     return sequence
+
+
+def _circle(stuck: set[int], after: Sequence[Sequence[int]]) -> set[int]:
+    """Of the steps that cannot go, those that not only wait for others: something waits for each of them, too."""
+    while ends := {index for index in stuck if not stuck.intersection(after[index])}:
+        stuck = stuck - ends
+    return stuck
 
 
 def _renumbered(sequence: Sequence[int], before: Sequence[set[int]]) -> Edges:

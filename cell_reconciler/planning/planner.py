@@ -15,7 +15,7 @@ from cell_reconciler.model.document import Document, Loaded, spec_digest
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live
 from cell_reconciler.planning import gates
-from cell_reconciler.planning.order import order
+from cell_reconciler.planning.order import Circle, order
 from cell_reconciler.planning.policy import Policy, with_ignore_rules
 from cell_reconciler.planning.prune import prune
 
@@ -48,9 +48,14 @@ def make_plan(host: str, loaded: Loaded, live: Live, policy: Policy, only: Colle
         if change.cause == Cause.PRUNE:
             gone = kind(change.key.kind).observe(change.key.name, world)
             used[change.key] = gone.refs if gone else frozenset()
-    refused = {c.key for c in changes if c.refused and c.verb == Verb.NONE and not c.steps and not c.fields}
-    changes = _possible(changes, refers, used, unknown, refused - ours, world)
-    steps, edges, soft = order(changes, refers, used)
+    foreign = {c.key for c in changes if _is_other(c, world)} - ours
+    while True:
+        changes = _possible(changes, refers, used, unknown, foreign, world)
+        try:
+            steps, edges, soft = order(changes, refers, used)
+            break
+        except Circle as circle:  # it is theirs alone: the rest of the host goes on
+            changes = [_round(change, circle) for change in changes]
     return Plan(
         host=host,
         changes=tuple(changes),
@@ -60,6 +65,19 @@ def make_plan(host: str, loaded: Loaded, live: Live, policy: Policy, only: Colle
         unknown=unknown,
         foreign=tuple(_foreign(world)) if only is None else (),
     )
+
+
+def _round(change: Change, circle: Circle) -> Change:
+    if change.key not in circle.keys or not change.steps:
+        return change
+    return gates.refuse(change, Refusal(reason="Circle", message=circle.message, advice=circle.advice))
+
+
+def _is_other(change: Change, world: World) -> bool:
+    """Is what has the name of a declared resource something else, which nobody takes over?"""
+    refused = bool(change.refused) and not change.steps and not change.fields
+    other = change.verb == Verb.NONE or any(refusal.reason == "Foreign" for refusal in change.refused)
+    return refused and other and kind(change.key.kind).exists(change.key.name, world.live)
 
 
 def live_digest(live: Live) -> str:

@@ -30,7 +30,9 @@ def reduce(
     """
     changes = {c.key: c for c in plan.changes}
     failed = [o for o in outcomes if o.result in (Result.FAILED, Result.BLOCKED)]
-    failures = {o.key: o for o in failed if not plan.steps[o.step].upkeep}
+    # What failed first is the reason: the steps after it only wait for that.
+    last = sorted(reversed(failed), key=lambda o: o.result == Result.FAILED)
+    failures = {o.key: o for o in last if not plan.steps[o.step].upkeep}
     neglected = {o.key: o for o in failed if plan.steps[o.step].upkeep and o.result == Result.FAILED}
     result: dict[Key, ResourceStatus] = {}
     for key, document in loaded.documents.items():

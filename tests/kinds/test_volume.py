@@ -37,6 +37,17 @@ def domain(xml: str, *, running: bool = False) -> dict[str, Domain]:
     return {"web": one}
 
 
+def test_clones_of_each_other_are_an_error_in_each() -> None:
+    one, two, three, end = (
+        document(f"Volume/{name}", {"pool": "local", "size": "1GiB", "source": {"clone": {"volume": source}}})
+        for name, source in (("one", "two"), ("two", "three"), ("three", "one"), ("end", "one"))
+    )
+    documents = {doc.key: doc for doc in (LOCAL, one, two, three, end)}
+    found = [[problem.message for problem in KIND.check(doc, documents)] for doc in (one, two, three, end)]
+    assert [len(messages) for messages in found] == [1, 1, 1, 0]
+    assert found[1][0].startswith("each of two, three, one is a clone of the next")
+
+
 def test_create() -> None:
     change = plan(volume("2GiB", policy="Trash"), world(volume()))
     (step,) = change.steps

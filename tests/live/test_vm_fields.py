@@ -294,6 +294,21 @@ def test_plugged_devices_have_one_address_in_both_copies(fields: Site) -> None:
     _reborn(fields)
 
 
+def test_a_disk_is_plugged_and_its_place_in_the_boot_order_waits(site: Site) -> None:  # noqa: F811
+    """libvirt takes no boot order into an instance that was started without one."""
+    site.volume("orders-root")
+    off = {"shutdownTimeout": "1s", "forceStop": True}
+    site.converge(vm("orders", **off))
+    doc = vm("orders", disks=[{"name": "root", "volume": "local/orders-root", "bootOrder": 1}], **off)
+    assert site.converge(doc) == ["vm.redefine", "vm.plug"]
+    assert [field.path for field in site.plan(doc).pending] == ["spec.disks[root].bootOrder"]
+    site.doors.libvirt.destroy("orders")
+    assert site.converge(doc) == ["vm.start"]
+    assert site.plan(doc).quiet
+    site.doors.libvirt.destroy("orders")
+    site.remove("orders")
+
+
 def test_sockets_are_plugged(fields: Site) -> None:
     pid = fields.qemu("fields")
     doc = wanted(fields, **LIVE["vm.vcpus"])

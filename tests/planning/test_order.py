@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cell_reconciler.errors import Refused
 from cell_reconciler.model.change import Change, Step, Verb
 from cell_reconciler.model.key import Key
-from cell_reconciler.planning.order import order
+from cell_reconciler.planning.order import Circle, order
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -80,5 +79,8 @@ def test_what_comes_after_need_not_succeed_and_need_not_be_there() -> None:
 
 def test_a_circle_is_named() -> None:
     one, two = change("one", 1), change("two", 1)
-    with pytest.raises(Refused, match="Bridge/one, Bridge/two"):
-        order([one, two], {one.key: [two.key], two.key: [one.key]}, {})
+    waits, before = change("waits", 1), change("before", 1)
+    refers = {one.key: [two.key], two.key: [one.key, before.key], waits.key: [one.key]}
+    with pytest.raises(Circle, match="of Bridge/one, Bridge/two wait") as circle:
+        order([one, two, waits, before], refers, {})
+    assert circle.value.keys == {one.key, two.key}, "and not who waits for them, or they for"

@@ -43,7 +43,7 @@ def plan_lines(
     declared = [c for c in shown if not summary.is_drift(c)]
     width = max((len(_title(c)) for c in shown), default=0)
     yield from _section("", declared, width, style, verbose)
-    yield from _section("Drift: changed by somebody else since it was last applied", drifted, width, style, verbose)
+    yield from _section("Drift: not as it was last applied", drifted, width, style, verbose)
     yield from _rest(plan, style, verbose)
     yield ""
     yield _total(plan, style)

@@ -110,6 +110,8 @@ def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) 
     running = [msgspec.structs.replace(c, effect=effect(c, want, active, domain)) for c in changes(active)]
     running += passwords.running(doc, domain, named, world)
     apart = [c for c in (*configured, *running) if c.ignored]
+    renamed = _renamed(running, words, domain)
+    running = [msgspec.structs.replace(c, effect=Effect.RESTART) if c.path in renamed else c for c in running]
     live = {c.path: c for c in running if not c.ignored and c.effect == Effect.LIVE}
     boot = {c.path: c for c in running if not c.ignored and c.effect not in (Effect.LIVE, Effect.IMMUTABLE)}
     define = {c.path: c for c in configured if not c.ignored}
@@ -130,6 +132,19 @@ def _with_permission(found: Differences, domain: Domain, *, ours: bool) -> Diffe
     waiting = {path: change for path, change in found.boot.items() if path not in found.define}
     held = tuple(change for path, change in found.define.items() if path not in goes_on)
     return found._replace(define=goes_on, boot=waiting, board=board, held=held)
+
+
+def _renamed(running: Iterable[FieldChange], words: observe.Known, domain: Domain) -> frozenset[str]:
+    """Disks that come and go, and are the same one under another name: the running instance keeps the one it has."""
+    whole = [c for c in running if c.path.startswith("spec.disks[") and c.path.endswith("]")]
+    if len(whole) < 2 or domain.active is None:
+        return frozenset()
+    places = observe.parsed(domain.active).sources
+    gone = {places[name].place: c.path for c in whole if c.want is None and (name := c.path[11:-1]) in places}
+    come = {
+        words.sources[name].place: c.path for c in whole if c.have is None and (name := c.path[11:-1]) in words.sources
+    }
+    return frozenset(path for place in gone.keys() & come.keys() for path in (gone[place], come[place]))
 
 
 # Buses that take a disk while the guest runs; IDE and SATA do not.

@@ -192,6 +192,10 @@ class Plug(LiveAction, frozen=True):
         alone(doors, f"{self.device_name} is not plugged into VM {self.name}", self.disk)
         guard_actions.plug(doors, domain, self.device_name)
         self._controller(doors, domain, element)
+        if xml.parse(domain.active or "<domain/>").find("os/boot") is not None:
+            # An instance that was started with another kind of boot order takes no place in one: that waits.
+            for boot in element.findall("boot"):
+                element.remove(boot)
         doors.libvirt.attach_device(self.name, xml.text(element))
 
     def _controller(self, doors: Any, domain: Domain, element: Any) -> None:

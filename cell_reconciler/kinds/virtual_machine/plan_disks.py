@@ -50,8 +50,19 @@ def of_the_host(want: VirtualMachineSpec, world: World) -> Iterable[Refusal]:
             yield Refusal(reason="HostDiskInUse", message=sources.host_disk(use, found), advice=sources.HOST_DISK)
 
 
+_FOREIGN = "take it out of the document: it stays; or declare a copy of it (qemu-img convert -O raw)"
+_OVERLAY = (
+    "its newest data may be there: merge it (virsh blockcommit VM DISK --active --pivot --wait; qemu-img commit while "
+    "the VM is off), or declare a RAW copy of it"
+)
+
+
 def foreign(doc: Document, domain: Domain, found: differ.Differences, world: World) -> Iterable[Refusal]:
-    """Disks of the domain that are no RAW disks: the document's place would be opened in their format."""
+    """Disks of the domain that are no RAW disks: the document's place would be opened in their format.
+
+    Nor is such a disk taken off a VM of ours: what made it so (a snapshot, a mirror) may hold its newest data, and
+    nothing else says where those are. One that a VM had before us stays in it anyway.
+    """
     if domain.inactive is None:
         return
     raw = observe.parsed(domain.inactive)
@@ -59,9 +70,11 @@ def foreign(doc: Document, domain: Domain, found: differ.Differences, world: Wor
     for disk, source in raw.sources.items():
         name = names.get(disk, disk)
         paths = {f"spec.disks[{name}].{word}" for word in ("volume", "source")}
-        if source.foreign and paths & found.define.keys():
+        mark = raw.note.mark
+        ours = mark is not None and not mark.adopted
+        if source.foreign and (paths | ({f"spec.disks[{name}]"} if ours else set())) & found.define.keys():
             yield Refusal(
                 reason="Format",
                 message=f"disk {name} is {source.text}, and what a document declares is RAW",
-                advice="take it out of the document: it stays; or declare a copy of it (qemu-img convert -O raw)",
+                advice=_OVERLAY if ours else _FOREIGN,
             )

@@ -82,9 +82,25 @@ def _clone(doc: Document, clone: CloneSource, documents: Mapping[Key, Document])
             message=f"{other.key} is in pool {other.spec.pool}, and a clone is made in the pool of its source",
             advice=f"set pool to {other.spec.pool}, or export the image to a file and name that",
         )
+    round_ = _circle(doc, documents)
+    if len(round_) > 1:
+        message = f"each of {', '.join(round_)} is a clone of the next, and the last of the first: none can be made"
+        yield Problem(pointer=f"{_AT}/clone", rule="clone-source", message=message)
     pool = documents.get(Key("StoragePool", doc.spec.pool))
     if pool is not None:
         yield from _by_backend(clone, bool(pool.spec.rbd))
+
+
+def _circle(doc: Document, documents: Mapping[Key, Document]) -> list[str]:
+    """The names on the way from a volume over its sources back to it; empty when it does not come back."""
+    seen: list[str] = []
+    here: Document | None = doc
+    while here is not None and here.key.name not in seen:
+        seen.append(here.key.name)
+        clone = here.spec.source.clone if here.spec.source else UNSET
+        source = (clone.volume or clone.image) if clone else None
+        here = documents.get(Key(doc.key.kind, source)) if source else None
+    return seen if here is not None and here.key == doc.key else []
 
 
 def _by_backend(clone: CloneSource, rbd: bool) -> Iterable[Problem]:
