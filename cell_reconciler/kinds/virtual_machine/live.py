@@ -17,6 +17,7 @@ from cell_reconciler.kinds.virtual_machine import (
     devices,
     differ,
     live_actions,
+    live_io_threads,
     live_tuning,
     live_vsock,
     observe,
@@ -37,6 +38,7 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
     if not found.live:
         return
     handles = _handles(found, domain)
+    yield from live_io_threads.coming(key, found)
     yield from _coming(key, found, dict(_whole(found, coming=True)), world)
     if "spec.description" in found.live:
         text = None if found.want.description is None else str(found.want.description)
@@ -52,6 +54,7 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
     yield from live_vsock.steps(key, found)
     for path, name in _whole(found, coming=False):
         yield _unplug(key, path, name, handles)
+    yield from live_io_threads.going(key, found)
     yield from live_tuning.scheduling(key, found, world.live.cpus)
 
 
