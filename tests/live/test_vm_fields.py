@@ -33,6 +33,7 @@ BASE: dict[str, Any] = {
     "cdroms": [DRIVE],
     "interfaces": [LAN],
     "ioThreads": 1,
+    "rng": False,
     "shutdownTimeout": "1s",
     "forceStop": True,
 }
@@ -139,8 +140,6 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.graphics.listen": {"graphics": {"listen": "127.0.0.2"}},
     "spec.video": {"video": "cirrus"},
     "spec.watchdog": {"watchdog": {"model": "i6300esb", "action": "poweroff"}},
-    "spec.guestAgent": {"guestAgent": False},
-    "spec.rng": {"rng": False},
     "spec.clock.kvmClock": {"clock": {"kvmClock": False}},
     "spec.clock.offset": {"clock": {"offset": "Asia/Seoul"}},
     "spec.clock.hypervClock": {"clock": {"hypervClock": True}},
@@ -169,7 +168,8 @@ LIVE: dict[str, dict[str, Any]] = {
     "vm.iothreads": {"ioThreads": 3},
     "vm.iothreads (none)": {"ioThreads": 0},
     "vm.unplug": {"disks": [ROOT]},
-    "vm.plug": {"interfaces": [LAN, {"name": "new", "bridge": "br-VM"}]},
+    "vm.unplug (agent)": {"guestAgent": False},
+    "vm.plug": {"interfaces": [LAN, {"name": "new", "bridge": "br-VM"}], "rng": True},
 }
 # What is changed on a running guest elsewhere: by more than one step, or where a kernel with the device is booted.
 ELSEWHERE = {
@@ -283,7 +283,7 @@ def test_plugged_devices_have_one_address_in_both_copies(fields: Site) -> None:
     pid = fields.qemu("fields")
     extra = {"name": "more", "volume": "local/fields-more"}
     doc = wanted(fields, disks=[ROOT, DATA, extra], **LIVE["vm.plug"])
-    assert fields.converge(doc) == ["vm.redefine", "vm.plug", "vm.plug"]
+    assert fields.converge(doc) == ["vm.redefine", "vm.plug", "vm.plug", "vm.plug"]
     assert fields.plan(doc).quiet
     domain = fields.doors.libvirt.domain("fields")
     assert domain is not None
@@ -321,6 +321,20 @@ def test_an_io_thread_comes_before_the_disk_on_it_and_stays_with_it(fields: Site
     freed = wanted(fields, disks=disks)
     assert fields.converge(freed) == ["vm.redefine"]
     assert {f.path for f in fields.plan(freed).pending} == {"spec.disks[more].ioThread", "spec.ioThreads"}
+    assert fields.qemu("fields") == pid
+    _reborn(fields)
+
+
+def test_the_channel_of_the_agent_waits_where_the_instance_has_no_bus_for_it(fields: Site) -> None:
+    """libvirt can plug no virtio-serial controller, and keeps one in the definition that no channel needs any more."""
+    fields.doors.libvirt.destroy("fields")
+    fields.doors.libvirt.undefine("fields")
+    fields.converge(wanted(fields, guestAgent=False))
+    pid = fields.qemu("fields")
+    assert fields.converge(wanted(fields)) == ["vm.redefine"]
+    assert [f.path for f in fields.plan(wanted(fields)).pending] == ["spec.guestAgent"]
+    assert fields.converge(wanted(fields, guestAgent=False)) == ["vm.redefine"]
+    assert fields.plan(wanted(fields, guestAgent=False)).quiet
     assert fields.qemu("fields") == pid
     _reborn(fields)
 
@@ -368,10 +382,10 @@ def _addresses(text: str) -> dict[str, dict[str, str]]:
     from cell_reconciler.kinds.virtual_machine import devices, xml
 
     found = {}
-    for codec in devices.LISTS:
-        for element in codec.elements(xml.parse(text)):
-            address = element.find("address")
-            found[str(devices.alias(element))] = {} if address is None else dict(address.attrib)
+    root = xml.parse(text)
+    for element in (*(e for codec in devices.LISTS for e in codec.elements(root)), *root.findall("devices/rng")):
+        address = element.find("address")
+        found[devices.alias(element) or element.tag] = {} if address is None else dict(address.attrib)
     return found
 
 

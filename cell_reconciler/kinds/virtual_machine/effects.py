@@ -9,6 +9,7 @@ import msgspec
 
 from cell_reconciler.kinds.virtual_machine import running as instance
 from cell_reconciler.kinds.virtual_machine import xml
+from cell_reconciler.kinds.virtual_machine.codec import consoles
 from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
 from cell_reconciler.model.change import FieldChange
 from cell_reconciler.model.fields import Effect
@@ -44,6 +45,8 @@ def _effect(
         is_live = bool(module(want, running, domain))
     elif path == "spec.ioThreads":
         is_live = not instance.held(want, _tree(domain.active), _tree(domain.inactive), leaving)
+    elif path == "spec.guestAgent":
+        is_live = not want.guest_agent or consoles.takes_channels(_tree(domain.active))
     else:
         return change.effect
     return Effect.LIVE if is_live else Effect.RESTART

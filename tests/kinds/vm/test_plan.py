@@ -143,8 +143,6 @@ def test_back_to_the_board_that_it_runs_on_needs_none() -> None:
         ({"machine": {"type": "pc"}, **BOARD}, "spec.machine.type"),
         ({"machine": {"type": "pc-q35-7.1"}, **BOARD}, "spec.machine.type"),
         ({"serialConsole": False}, "spec.serialConsole"),
-        ({"rng": False}, "spec.rng"),
-        ({"guestAgent": False}, "spec.guestAgent"),
         ({"graphics": {"type": "none"}}, "spec.graphics.type"),
         ({"graphics": {"listen": "0.0.0.0"}}, "spec.graphics.listen"),
         ({"clock": {"kvmClock": False}}, "spec.clock.kvmClock"),
@@ -226,6 +224,8 @@ LAN: dict[str, Any] = WEB["interfaces"][0]
         ({"interfaces": [{**LAN, "link": "down"}]}, ["vm.link"], Risk.CUTS_VM),
         ({"disks": [WEB["disks"][0], {**DATA_DISK, "iotune": {"totalIopsSec": 100}}]}, ["vm.iotune"], Risk.NONE),
         ({"disks": [{**WEB["disks"][0], "name": "other"}, DATA_DISK]}, ["vm.plug", "vm.unplug"], Risk.CUTS_VM),
+        ({"rng": False}, ["vm.unplug"], Risk.NONE),
+        ({"guestAgent": False}, ["vm.unplug"], Risk.NONE),
         ({"vsock": {}}, ["vm.plug"], Risk.NONE),
         ({"ioThreads": 1}, ["vm.iothreads"], Risk.NONE),
         (
@@ -268,6 +268,13 @@ def _edited(*changes: tuple[str, str]) -> Domain:
             text = re.sub(old, new, text, flags=re.DOTALL)
         texts[side] = text
     return _web(**texts)
+
+
+def test_the_channel_of_the_agent_needs_a_bus_in_the_running_instance() -> None:
+    channel, bus = ("<channel .*</channel>", ""), ("<controller type='virtio-serial'.*?</controller>", "")
+    assert _ops(_plan(_edited(channel))) == ["vm.redefine", "vm.plug"]
+    change = _plan(_edited(channel, bus))
+    assert (_ops(change), [f.path for f in change.pending]) == (["vm.redefine"], ["spec.guestAgent"])
 
 
 THREADS = ("<vcpu", "<iothreads>2</iothreads><vcpu")

@@ -181,9 +181,22 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     guest_agent: Annotated[
-        bool, doc("A channel for the QEMU guest agent.", Effect.RESTART, xml=consoles.GuestAgent())
+        bool,
+        doc(
+            "A channel for the QEMU guest agent. It is plugged into the running VM, and unplugged; into one that was "
+            "started without a virtio-serial controller it comes with a restart.",
+            Effect.LIVE,
+            xml=consoles.GuestAgent(),
+        ),
     ] = True
-    rng: Annotated[bool, doc("A virtio random number generator.", Effect.RESTART, xml=boards.Rng())] = True
+    rng: Annotated[
+        bool,
+        doc(
+            "A virtio random number generator. It is plugged into the running VM, and unplugged.",
+            Effect.LIVE,
+            xml=boards.Rng(),
+        ),
+    ] = True
     clock: Annotated[Clock, doc("Time in the guest.", Effect.RESTART)] = Clock()
     vsock: (
         Annotated[
