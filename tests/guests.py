@@ -48,8 +48,9 @@ while :; do
         umount /mnt
     fi
     cpus=$(grep -c ^processor /proc/cpuinfo)
+    rngs=$(cat /sys/bus/virtio/devices/*/device 2>/dev/null | grep -c 0x0004)
     memory=$(sed -n 's/^MemTotal: *\\([0-9]*\\) kB$/\\1/p' /proc/meminfo)
-    echo "{\\"cpus\\":$cpus,\\"memory\\":$memory,\\"disks\\":{${disks#,}},\\"nics\\":{${nics#,}}$seed}"
+    echo "{\\"cpus\\":$cpus,\\"memory\\":$memory,\\"disks\\":{${disks#,}},\\"nics\\":{${nics#,}},\\"rngs\\":$rngs$seed}"
     sleep 1
 done
 """

@@ -31,8 +31,10 @@ def reduce(
     changes = {c.key: c for c in plan.changes}
     failed = [o for o in outcomes if o.result in (Result.FAILED, Result.BLOCKED)]
     # What failed first is the reason: the steps after it only wait for that.
-    last = sorted(reversed(failed), key=lambda o: o.result == Result.FAILED)
-    failures = {o.key: o for o in last if not plan.steps[o.step].upkeep}
+    failures: dict[Key, Outcome] = {}
+    for outcome in sorted(failed, key=lambda o: o.result == Result.BLOCKED):
+        if not plan.steps[outcome.step].upkeep:
+            failures.setdefault(outcome.key, outcome)
     neglected = {o.key: o for o in failed if plan.steps[o.step].upkeep and o.result == Result.FAILED}
     result: dict[Key, ResourceStatus] = {}
     for key, document in loaded.documents.items():

@@ -32,6 +32,8 @@ BASE: dict[str, Any] = {
     "disks": [ROOT, DATA],
     "cdroms": [DRIVE],
     "interfaces": [LAN],
+    "ioThreads": 1,
+    "rng": False,
     "shutdownTimeout": "1s",
     "forceStop": True,
 }
@@ -121,8 +123,7 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.disks[data].device": {"disks": [ROOT, LUN]},
     "spec.disks[data].reservations": {"disks": [ROOT, {**LUN, "reservations": True}]},
     "spec.disks[data].rawIo": {"disks": [ROOT, {**LUN, "rawIo": True}]},
-    "spec.disks[root].ioThread": {"disks": [{**ROOT, "ioThread": 1}, DATA], "ioThreads": 1},
-    "spec.ioThreads": {"ioThreads": 2},
+    "spec.disks[root].ioThread": {"disks": [{**ROOT, "ioThread": 1}, DATA]},
     "spec.disks[slow]": {"disks": [ROOT, DATA, {"name": "slow", "volume": "local/fields-more", "bus": "sata"}]},
     "spec.cdroms[other]": {"cdroms": [DRIVE, {"name": "other"}]},
     "spec.cdroms[cd].bus": {"cdroms": [{**DRIVE, "bus": "scsi"}]},
@@ -139,8 +140,6 @@ PENDING: dict[str, dict[str, Any]] = {
     "spec.graphics.listen": {"graphics": {"listen": "127.0.0.2"}},
     "spec.video": {"video": "cirrus"},
     "spec.watchdog": {"watchdog": {"model": "i6300esb", "action": "poweroff"}},
-    "spec.guestAgent": {"guestAgent": False},
-    "spec.rng": {"rng": False},
     "spec.clock.kvmClock": {"clock": {"kvmClock": False}},
     "spec.clock.offset": {"clock": {"offset": "Asia/Seoul"}},
     "spec.clock.hypervClock": {"clock": {"hypervClock": True}},
@@ -166,8 +165,11 @@ LIVE: dict[str, dict[str, Any]] = {
     "vm.iotune": {"disks": [{**ROOT, "iotune": SPLIT}, DATA]},
     "vm.iotune (total)": {"disks": [{**ROOT, "iotune": TOTAL}, DATA]},
     "vm.media": {"cdroms": [{**DRIVE, "media": "MEDIA"}]},
+    "vm.iothreads": {"ioThreads": 3},
+    "vm.iothreads (none)": {"ioThreads": 0},
     "vm.unplug": {"disks": [ROOT]},
-    "vm.plug": {"interfaces": [LAN, {"name": "new", "bridge": "br-VM"}]},
+    "vm.unplug (agent)": {"guestAgent": False},
+    "vm.plug": {"interfaces": [LAN, {"name": "new", "bridge": "br-VM"}], "rng": True},
 }
 # What is changed on a running guest elsewhere: by more than one step, or where a kernel with the device is booted.
 ELSEWHERE = {
@@ -281,7 +283,7 @@ def test_plugged_devices_have_one_address_in_both_copies(fields: Site) -> None:
     pid = fields.qemu("fields")
     extra = {"name": "more", "volume": "local/fields-more"}
     doc = wanted(fields, disks=[ROOT, DATA, extra], **LIVE["vm.plug"])
-    assert fields.converge(doc) == ["vm.redefine", "vm.plug", "vm.plug"]
+    assert fields.converge(doc) == ["vm.redefine", "vm.plug", "vm.plug", "vm.plug"]
     assert fields.plan(doc).quiet
     domain = fields.doors.libvirt.domain("fields")
     assert domain is not None
@@ -318,6 +320,42 @@ def test_sockets_are_plugged(fields: Site) -> None:
     assert [f.path for f in fields.plan(wanted(fields)).pending] == ["spec.cpu.sockets"]
     assert fields.qemu("fields") == pid
     _reborn(fields)
+
+
+def test_an_io_thread_comes_before_the_disk_on_it_and_stays_with_it(fields: Site) -> None:
+    """With its pin. Without a disk it goes at once; with one it waits for the restart, as the disk does."""
+    pid = fields.qemu("fields")
+    disks = [ROOT, DATA, {"name": "more", "volume": "local/fields-more"}]
+    served = {"ioThreads": 3, "disks": [*disks[:2], {**disks[2], "ioThread": 2}]}
+    pinned = wanted(fields, **served, cpu={"maxSockets": 2, "pinning": {"ioThreads": [{"ioThread": 2, "cpuset": 1}]}})
+    assert fields.converge(pinned) == ["vm.redefine", "vm.iothreads", "vm.plug"]
+    assert fields.plan(pinned).quiet
+    assert 'iothreadpin iothread="2" cpuset="1"' in _active(fields)
+    assert fields.converge(wanted(fields, **{**served, "ioThreads": 2})) == ["vm.redefine", "vm.pin", "vm.iothreads"]
+    assert fields.plan(wanted(fields, **{**served, "ioThreads": 2})).quiet
+    freed = wanted(fields, disks=disks)
+    assert fields.converge(freed) == ["vm.redefine"]
+    assert {f.path for f in fields.plan(freed).pending} == {"spec.disks[more].ioThread", "spec.ioThreads"}
+    assert fields.qemu("fields") == pid
+    _reborn(fields)
+
+
+def test_the_channel_of_the_agent_waits_where_the_instance_has_no_bus_for_it(fields: Site) -> None:
+    """libvirt can plug no virtio-serial controller, and keeps one in the definition that no channel needs any more."""
+    fields.doors.libvirt.destroy("fields")
+    fields.doors.libvirt.undefine("fields")
+    fields.converge(wanted(fields, guestAgent=False))
+    pid = fields.qemu("fields")
+    assert fields.converge(wanted(fields)) == ["vm.redefine"]
+    assert [f.path for f in fields.plan(wanted(fields)).pending] == ["spec.guestAgent"]
+    assert fields.converge(wanted(fields, guestAgent=False)) == ["vm.redefine"]
+    assert fields.plan(wanted(fields, guestAgent=False)).quiet
+    assert fields.qemu("fields") == pid
+    _reborn(fields)
+
+
+def _active(site: Site) -> str:  # noqa: F811
+    return str(site.doors.libvirt.domain("fields").active).replace("'", '"')  # type: ignore[union-attr] # it runs
 
 
 def test_cpu_time_is_what_the_kernel_accounts_by(fields: Site) -> None:
@@ -359,10 +397,10 @@ def _addresses(text: str) -> dict[str, dict[str, str]]:
     from cell_reconciler.kinds.virtual_machine import devices, xml
 
     found = {}
-    for codec in devices.LISTS:
-        for element in codec.elements(xml.parse(text)):
-            address = element.find("address")
-            found[str(devices.alias(element))] = {} if address is None else dict(address.attrib)
+    root = xml.parse(text)
+    for element in (*(e for codec in devices.LISTS for e in codec.elements(root)), *root.findall("devices/rng")):
+        address = element.find("address")
+        found[devices.alias(element) or element.tag] = {} if address is None else dict(address.attrib)
     return found
 
 

@@ -70,3 +70,15 @@ def test_a_guest_sees_what_comes_and_goes(site: Site, spec: dict[str, Any]) -> N
     domain = site.doors.libvirt.domain("guest")
     assert domain is not None
     assert (domain.state, domain.reason) == ("shutoff", "shutdown"), "by its power button, not by force"
+
+
+def test_a_guest_sees_its_random_number_generator_come_and_go(site: Site, spec: dict[str, Any]) -> None:  # noqa: F811
+    guest, bare = Guest(site.lab, lambda: site.doors.libvirt.domain("guest")), {**spec, "rng": False}
+    site.converge(vm("guest", **bare))
+    guest.sees(lambda report: report["nics"] == {LAN["mac"]: 1} and report["rngs"] == 0, 120)
+    pid = site.qemu("guest")
+    assert site.converge(vm("guest", **spec)) == ["vm.redefine", "vm.plug"]
+    guest.sees(lambda report: report["rngs"] == 1)
+    assert site.converge(vm("guest", **{**bare, "guestAgent": False})) == ["vm.redefine", "vm.unplug", "vm.unplug"]
+    guest.sees(lambda report: report["rngs"] == 0)
+    assert site.qemu("guest") == pid

@@ -1,4 +1,4 @@
-"""CPU time and pinning, in libvirt's words.
+"""CPU time, pinning and I/O threads, in libvirt's words.
 
 libvirt shows what it was told, not what counts: a VM with shares starts on a host without cgroups as if there were
 some, so that is asked for. No call here waits for a guest.
@@ -57,7 +57,10 @@ def unweighted(handle: Any, active: str) -> bool:
 
 
 class Tuning:
-    """CPU time, pins and balloon of running instances. Raises what every change of one raises: see ``LibvirtDoor``."""
+    """CPU time, pins, I/O threads and balloon of running instances.
+
+    Raises what every change of one raises: see ``LibvirtDoor``.
+    """
 
     def __init__(self, live: Callable[[str, str, str, Callable[[Any, int], Any]], None]) -> None:
         self._live = live
@@ -84,6 +87,16 @@ class Tuning:
                 handle.pinEmulator(cpu_map, live)
 
         self._live(name, f"pin {thread} of", "pin", change)
+
+    def add_io_thread(self, name: str, number: int) -> None:
+        """One more; it runs where the instance has everything that has no pin of its own."""
+        self._live(name, "add an I/O thread to", "addIOThread", lambda handle, live: handle.addIOThread(number, live))
+
+    def remove_io_thread(self, name: str, number: int) -> None:
+        """Refused by libvirt while a disk or a controller is served by it."""
+        self._live(
+            name, "remove an I/O thread from", "delIOThread", lambda handle, live: handle.delIOThread(number, live)
+        )
 
     def set_balloon(self, name: str, kib: int) -> None:
         """Ask the guest to make do with this much memory; it does so later, or not at all."""

@@ -17,16 +17,15 @@ from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.virtual_machine import (
     baseline,
     choice,
+    effects,
     guest_drivers,
     observe,
     passwords,
     resolve,
     seed,
     sources,
-    xml,
 )
-from cell_reconciler.kinds.virtual_machine import running as instance
-from cell_reconciler.kinds.virtual_machine.spec import DiskBus, VirtualMachineSpec
+from cell_reconciler.kinds.virtual_machine.spec import VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.spec.update import MachineChange
 from cell_reconciler.model.change import FieldChange
 from cell_reconciler.model.document import Document
@@ -107,15 +106,13 @@ def differences(doc: Document, domain: Domain, mark: Mark | None, world: World) 
         return found if not adopted else (c for c in found if not _strangers(c, domain))
 
     configured = [*changes(have), *passwords.configured(doc, domain, named, world)]
-    running = [msgspec.structs.replace(c, effect=effect(c, want, active, domain)) for c in changes(active)]
+    running = [] if active is None else effects.told(changes(active), want, active, domain, words.sources)
     running += passwords.running(doc, domain, named, world)
     apart = [c for c in (*configured, *running) if c.ignored]
-    renamed = _renamed(running, words, domain)
-    running = [msgspec.structs.replace(c, effect=Effect.RESTART) if c.path in renamed else c for c in running]
     live = {c.path: c for c in running if not c.ignored and c.effect == Effect.LIVE}
     boot = {c.path: c for c in running if not c.ignored and c.effect not in (Effect.LIVE, Effect.IMMUTABLE)}
     define = {c.path: c for c in configured if not c.ignored}
-    module = _module(want, active, domain) if active is not None and "spec.memory.guest" in live else 0
+    module = effects.module(want, active, domain) if active is not None and "spec.memory.guest" in live else 0
     found = Differences(want, define, live, boot, tuple({c.path: c for c in apart}.values()), module)
     return _with_permission(found, domain, ours=mark is not None)
 
@@ -132,52 +129,6 @@ def _with_permission(found: Differences, domain: Domain, *, ours: bool) -> Diffe
     waiting = {path: change for path, change in found.boot.items() if path not in found.define}
     held = tuple(change for path, change in found.define.items() if path not in goes_on)
     return found._replace(define=goes_on, boot=waiting, board=board, held=held)
-
-
-def _renamed(running: Iterable[FieldChange], words: observe.Known, domain: Domain) -> frozenset[str]:
-    """Disks that come and go, and are the same one under another name: the running instance keeps the one it has."""
-    whole = [c for c in running if c.path.startswith("spec.disks[") and c.path.endswith("]")]
-    if len(whole) < 2 or domain.active is None:
-        return frozenset()
-    places = observe.parsed(domain.active).sources
-    gone = {places[name].place: c.path for c in whole if c.want is None and (name := c.path[11:-1]) in places}
-    come = {
-        words.sources[name].place: c.path for c in whole if c.have is None and (name := c.path[11:-1]) in words.sources
-    }
-    return frozenset(path for place in gone.keys() & come.keys() for path in (gone[place], come[place]))
-
-
-# Buses that take a disk while the guest runs; IDE and SATA do not.
-_PLUGGED = (DiskBus.VIRTIO, DiskBus.SCSI)
-
-
-def effect(change: FieldChange, want: VirtualMachineSpec, running: VirtualMachineSpec | None, domain: Domain) -> Effect:
-    """What this very change takes, where that depends on more than the field: whole devices, and CPUs."""
-    path, device = change.path, change.want if change.have is None else change.have
-    if path.endswith("]") and path.startswith(("spec.interfaces[", "spec.hostDevices[")):
-        return Effect.LIVE
-    if path.startswith("spec.interfaces[") and _on_card(path, want, running):
-        return Effect.RESTART  # libvirt changes nothing of a virtual function that a guest drives
-    if path.endswith("]") and path.startswith("spec.disks["):
-        return Effect.LIVE if isinstance(device, dict) and device.get("bus") in _PLUGGED else Effect.RESTART
-    if path == "spec.cpu.sockets" and running is not None:
-        more, most = want.cpu.sockets > running.cpu.sockets, running.cpu.max_sockets
-        same = (want.cpu.cores, want.cpu.threads) == (running.cpu.cores, running.cpu.threads)
-        return Effect.LIVE if more and same and most and want.cpu.sockets <= most else Effect.RESTART
-    if path == "spec.memory.guest" and running is not None:
-        return Effect.LIVE if _module(want, running, domain) else Effect.RESTART
-    return change.effect
-
-
-def _module(want: VirtualMachineSpec, active: VirtualMachineSpec, domain: Domain) -> int:
-    return instance.module(want, active, xml.parse(domain.active or "<domain/>"))
-
-
-def _on_card(path: str, *sides: VirtualMachineSpec | None) -> bool:
-    """Is the interface of a path a virtual function of a card, as it shall be or as it is?"""
-    name = path.partition("[")[2].partition("]")[0]
-    nics = (nic for side in sides if side is not None for nic in side.interfaces)
-    return any(nic.name == name and nic.sriov is not None for nic in nics)
 
 
 def _strangers(change: FieldChange, domain: Domain) -> bool:

@@ -18,8 +18,9 @@ from cell_reconciler.kinds.virtual_machine import (
     devices,
     differ,
     live_actions,
+    live_io_threads,
+    live_single,
     live_tuning,
-    live_vsock,
     observe,
     passwords,
     sources,
@@ -38,6 +39,7 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
     if not found.live:
         return
     handles = _handles(found, domain)
+    yield from live_io_threads.coming(key, found)
     yield from _coming(key, found, dict(_whole(found, coming=True)), world)
     if "spec.description" in found.live:
         text = None if found.want.description is None else str(found.want.description)
@@ -50,9 +52,10 @@ def steps(key: Key, found: differ.Differences, domain: Domain, world: World) -> 
         yield passwords.changing(key, secret_file(found.want.graphics.password))  # type: ignore[arg-type] # it is set
     yield from _interfaces(key, found, handles)
     yield from _disks(key, found, handles)
-    yield from live_vsock.steps(key, found)
+    yield from live_single.steps(key, found)
     for path, name in _whole(found, coming=False):
         yield _unplug(key, path, name, handles)
+    yield from live_io_threads.going(key, found)
     yield from live_tuning.scheduling(key, found, world.live.cpus)
 
 

@@ -219,8 +219,8 @@ class Unplug(LiveAction, frozen=True):
         return _element(domain.active, self.handle) is None
 
     def do(self, doors: Any) -> None:
-        element = self.device(doors, self.handle)
-        doors.libvirt.detach_device(self.name, xml.text(element))
+        for element in self.going(doors):
+            doors.libvirt.detach_device(self.name, xml.text(element))
         end = time.monotonic() + _RELEASE
         while not self.done(doors):
             if time.monotonic() >= end:
@@ -229,3 +229,7 @@ class Unplug(LiveAction, frozen=True):
                     "is it in use there, or the guest not up yet? It goes at the next start at the latest",
                 )
             time.sleep(_POLL)
+
+    def going(self, doors: Any) -> list[Any]:
+        """What is taken out."""
+        return [self.device(doors, self.handle)]

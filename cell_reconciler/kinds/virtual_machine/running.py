@@ -7,11 +7,13 @@ was asked to keep. Here each is put as the document would, where that means the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
 
+from cell_reconciler.kinds.virtual_machine import devices
+from cell_reconciler.kinds.virtual_machine.codec import io_threads
 from cell_reconciler.kinds.virtual_machine.codec import memory as memories
 from cell_reconciler.kinds.virtual_machine.metadata import Note
 from cell_reconciler.kinds.virtual_machine.spec import Cpu, Memory, VirtualMachineSpec
@@ -80,7 +82,7 @@ def _pinning(spec: VirtualMachineSpec, want: Pinning, everywhere: CpuSet) -> Pin
     if all(where[thread] == wanted_base for thread in there if thread not in wanted):
         base, cpuset = wanted_base, want.cpuset
     shown = {thread: cpus for thread, cpus in where.items() if thread in wanted or cpus not in (base, wanted_base)}
-    shown |= {thread: cpus for thread, cpus in wanted.items() if thread not in where}  # it comes with the next start
+    shown |= {thread: cpus for thread, cpus in wanted.items() if thread not in where}  # it comes later
     emulator: Any = shown.get(EMULATOR)
     return Pinning(
         cpuset=cpuset,
@@ -108,3 +110,16 @@ def module(want: VirtualMachineSpec, running: VirtualMachineSpec, active: Any) -
         return 0
     free = int(slots.get("slots") or 0) - len(active.findall("devices/memory"))
     return more if free > 0 and not more % memories.step(active) else 0
+
+
+# -- I/O threads -------------------------------------------------------------------------------------------------
+
+
+def held(want: VirtualMachineSpec, active: Any, defined: Any, leaving: Collection[str]) -> set[int]:
+    """The I/O threads that are to go and serve a device that stays. ``leaving``: names of what is unplugged.
+
+    ``active`` and ``defined``: the trees of the instance and of its definition.
+    """
+    going = io_threads.numbers(active) - io_threads.numbers(defined, want.io_threads)
+    serving = {number for number, device in io_threads.users(active) if devices.alias(device) not in leaving}
+    return going & serving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +175,6 @@ def test_a_disk_by_another_name_is_the_same_disk_until_the_next_start() -> None:
         ({"machine": {"type": "pc"}, **BOARD}, "spec.machine.type"),
         ({"machine": {"type": "pc-q35-7.1"}, **BOARD}, "spec.machine.type"),
         ({"serialConsole": False}, "spec.serialConsole"),
-        ({"rng": False}, "spec.rng"),
-        ({"guestAgent": False}, "spec.guestAgent"),
         ({"graphics": {"type": "none"}}, "spec.graphics.type"),
         ({"graphics": {"listen": "0.0.0.0"}}, "spec.graphics.listen"),
         ({"clock": {"kvmClock": False}}, "spec.clock.kvmClock"),
@@ -185,7 +184,6 @@ def test_a_disk_by_another_name_is_the_same_disk_until_the_next_start() -> None:
         ({"cpu": {"features": {"require": ["pcid"]}}}, "spec.cpu.features.require"),
         ({"memory": {"guest": "128MiB", "balloon": False}}, "spec.memory.balloon"),
         ({"memory": {"guest": "128MiB", "hugepages": {}}}, "spec.memory.hugepages"),
-        ({"ioThreads": 1}, "spec.ioThreads"),
         ({"video": "virtio"}, "spec.video"),
         ({"watchdog": {}}, "spec.watchdog"),
         ({"cdroms": [{"name": "cd"}]}, "spec.cdroms[cd]"),
@@ -257,6 +255,15 @@ LAN: dict[str, Any] = WEB["interfaces"][0]
         ({"interfaces": []}, ["vm.unplug"], Risk.CUTS_VM),
         ({"interfaces": [{**LAN, "link": "down"}]}, ["vm.link"], Risk.CUTS_VM),
         ({"disks": [WEB["disks"][0], {**DATA_DISK, "iotune": {"totalIopsSec": 100}}]}, ["vm.iotune"], Risk.NONE),
+        ({"rng": False}, ["vm.unplug"], Risk.NONE),
+        ({"guestAgent": False}, ["vm.unplug"], Risk.NONE),
+        ({"vsock": {}}, ["vm.plug"], Risk.NONE),
+        ({"ioThreads": 1}, ["vm.iothreads"], Risk.NONE),
+        (
+            {"ioThreads": 1, "disks": [*WEB["disks"], {"name": "new", "volume": "local/n", "ioThread": 1}]},
+            ["vm.iothreads", "vm.plug"],
+            Risk.NONE,
+        ),
     ],
 )
 def test_what_libvirt_changes_in_place_is_not_pending(spec: dict[str, Any], ops: list[str], risk: Risk) -> None:
@@ -281,6 +288,51 @@ def test_sockets_are_plugged_up_to_the_most_that_the_instance_has() -> None:
     fewer = with_room(active).replace("current='1'", "current='3'")
     change = _plan(msgspec.structs.replace(domain, active=fewer), cpu={"sockets": 2, "maxSockets": 4})
     assert (_ops(change), [f.path for f in change.pending]) == (["vm.redefine"], ["spec.cpu.sockets"])
+
+
+def _edited(*changes: tuple[str, str]) -> Domain:
+    """``web`` with other words in both copies."""
+    texts = {}
+    for side in ("inactive", "active"):
+        text = (DATA / f"web.{side}.xml").read_text()
+        for old, new in changes:
+            text = re.sub(old, new, text, flags=re.DOTALL)
+        texts[side] = text
+    return _web(**texts)
+
+
+def test_the_channel_of_the_agent_needs_a_bus_in_the_running_instance() -> None:
+    channel, bus = ("<channel .*</channel>", ""), ("<controller type='virtio-serial'.*?</controller>", "")
+    assert _ops(_plan(_edited(channel))) == ["vm.redefine", "vm.plug"]
+    change = _plan(_edited(channel, bus))
+    assert (_ops(change), [f.path for f in change.pending]) == (["vm.redefine"], ["spec.guestAgent"])
+
+
+THREADS = ("<vcpu", "<iothreads>2</iothreads><vcpu")
+ON_TWO = (r"(unmap')(/>\s*<source file='[^']*/web-root.raw')", r"\1 iothread='2'\2")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "count", "pending"),
+    [
+        ("", 3, []),
+        ("", 1, ["spec.ioThreads"]),
+        ("", 0, ["spec.disks[root].ioThread", "spec.ioThreads"]),
+        ("<iothreadids><iothread id='2'/></iothreadids>", 1, []),
+    ],
+)
+def test_io_threads_go_unless_they_serve_a_disk(numbers: str, count: int, pending: list[str]) -> None:
+    """The disk is on thread 2; which of them go depends on their numbers."""
+    threads = (THREADS[0], THREADS[1].replace("</iothreads>", f"</iothreads>{numbers}"))
+    root = {**WEB["disks"][0], **({"ioThread": 2} if count else {})}
+    change = _plan(_edited(threads, ON_TWO), ioThreads=count, disks=[root, DATA_DISK])
+    assert sorted(f.path for f in change.pending) == pending
+    assert _ops(change) == ["vm.redefine"] + ["vm.iothreads"] * (not pending)
+
+
+def test_an_io_thread_goes_after_the_disk_that_it_serves() -> None:
+    change = _plan(_edited(THREADS, ON_TWO), ioThreads=1, disks=[DATA_DISK])
+    assert (_ops(change), change.pending) == (["vm.redefine", "vm.unplug", "vm.iothreads"], ())
 
 
 def test_drift_of_the_running_instance_alone_is_repaired_there() -> None:

@@ -167,11 +167,19 @@ def test_of_an_adopted_vm_only_the_pins_that_are_named_are_ours() -> None:
     assert [f.path for f in change.fields] == ["spec.cpu.pinning.emulator"]
 
 
-def test_a_pin_of_a_thread_that_comes_with_the_next_start_waits_with_it() -> None:
+def test_a_thread_that_comes_is_pinned_by_the_step_that_brings_it() -> None:
     before = running(vm("web"))
     doc = vm("web", ioThreads=1, cpu={"pinning": {"ioThreads": [{"ioThread": 1, "cpuset": 1}]}})
     change = plan(doc, before)
-    assert [f.path for f in change.pending] == ["spec.ioThreads"]
+    assert change.pending == ()
+    assert [step.op for step in change.steps] == ["vm.redefine", "vm.iothreads"]
+
+
+def test_a_pin_of_a_vcpu_that_comes_with_the_next_start_waits_with_it() -> None:
+    before = running(vm("web"))
+    doc = vm("web", cpu={"maxSockets": 2, "pinning": {"vcpus": [{"vcpu": 1, "cpuset": 1}]}})
+    change = plan(doc, before)
+    assert [f.path for f in change.pending] == ["spec.cpu.maxSockets"]
     assert [step.op for step in change.steps] == ["vm.redefine"]
 
 

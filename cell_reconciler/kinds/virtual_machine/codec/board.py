@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cell_reconciler.kinds.virtual_machine.codec import Codec, Number, absent, add, child, drop, remove
+from cell_reconciler.kinds.virtual_machine.codec import Codec, absent, add, child, drop, remove
 from cell_reconciler.kinds.virtual_machine.codec.memory import read_size
 from cell_reconciler.model.quantities import Bytes
 
@@ -102,21 +102,6 @@ class PageSize(Codec):
     def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
         drop(scope, "memoryBacking/hugepages/page")
         add(child(scope, "memoryBacking/hugepages"), "page", size=str(int(value) // 1024), unit="KiB")
-
-
-class IoThreads(Number):
-    """How many I/O threads there are; they are numbered from 1, unless ``iothreadids`` says otherwise for some."""
-
-    def __init__(self) -> None:
-        super().__init__("iothreads", absent=0)
-
-    def write(self, scope: Element, value: Any, owner: Any, context: Context) -> None:
-        super().write(scope, value, owner, context)
-        named = sorted(scope.findall("iothreadids/iothread"), key=lambda thread: int(thread.get("id") or 0))
-        for thread in named[int(value) :]:
-            remove(thread)
-        if not value:
-            drop(scope, "iothreadids")
 
 
 class WatchdogModel(Codec):

@@ -49,6 +49,11 @@ class GuestAgent(Codec):
                     remove(channel_of)
 
 
+def takes_channels(scope: Element) -> bool:
+    """Has it the bus that a channel is plugged into? libvirt cannot plug in such a bus."""
+    return scope.find("devices/controller[@type='virtio-serial']") is not None
+
+
 class GraphicsType(Codec):
     """Whether there is a VNC console. Other kinds of graphics are not ours."""
 

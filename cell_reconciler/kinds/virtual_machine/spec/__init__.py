@@ -18,6 +18,7 @@ from cell_reconciler.kinds.virtual_machine import codec, devices
 from cell_reconciler.kinds.virtual_machine.codec import board as boards  # its name here is that of a part of spec
 from cell_reconciler.kinds.virtual_machine.codec import consoles, ports
 from cell_reconciler.kinds.virtual_machine.codec import firmware as firmwares
+from cell_reconciler.kinds.virtual_machine.codec import io_threads as threads
 from cell_reconciler.kinds.virtual_machine.codec.elsewhere import Elsewhere
 from cell_reconciler.kinds.virtual_machine.spec.board import Boot, Firmware, Machine, Memory, Tpm, Watchdog
 from cell_reconciler.kinds.virtual_machine.spec.clock import Clock
@@ -126,11 +127,12 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
     io_threads: Annotated[
         int,
         doc(
-            "Threads that serve disks beside QEMU's own; a disk names one by its number.",
-            Effect.RESTART,
+            "Threads that serve disks beside QEMU's own; a disk names one by its number. The running VM gets more at "
+            "once, and loses those that serve no disk; fewer wait for a restart while one of them does.",
+            Effect.LIVE,
             ge=0,
             le=64,
-            xml=boards.IoThreads(),
+            xml=threads.IoThreads(),
         ),
     ] = 0
     interfaces: Annotated[
@@ -179,9 +181,22 @@ class VirtualMachineSpec(Placed, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     guest_agent: Annotated[
-        bool, doc("A channel for the QEMU guest agent.", Effect.RESTART, xml=consoles.GuestAgent())
+        bool,
+        doc(
+            "A channel for the QEMU guest agent. It is plugged into the running VM, and unplugged; into one that was "
+            "started without a virtio-serial controller it comes with a restart.",
+            Effect.LIVE,
+            xml=consoles.GuestAgent(),
+        ),
     ] = True
-    rng: Annotated[bool, doc("A virtio random number generator.", Effect.RESTART, xml=boards.Rng())] = True
+    rng: Annotated[
+        bool,
+        doc(
+            "A virtio random number generator. It is plugged into the running VM, and unplugged.",
+            Effect.LIVE,
+            xml=boards.Rng(),
+        ),
+    ] = True
     clock: Annotated[Clock, doc("Time in the guest.", Effect.RESTART)] = Clock()
     vsock: (
         Annotated[
