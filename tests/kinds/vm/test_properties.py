@@ -67,7 +67,7 @@ _limits = st.one_of(
 _words = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,6}", fullmatch=True)
 _secret = st.one_of(
     st.just({"uuid": "0b6ff4f0-7d3e-4c7f-9a52-6c1f0a3d9e01"}),
-    st.fixed_dictionaries({"usage": st.from_regex(r"[!-~][ -~]{0,8}[!-~]", fullmatch=True)}),
+    st.fixed_dictionaries({"usage": st.from_regex(r"[!-.0-~][ -.0-~]{0,8}[!-.0-~]", fullmatch=True)}),
 )
 _users = st.from_regex(r"[A-Za-z0-9_+-]{1,8}", fullmatch=True)
 _login = st.one_of(st.just({}), st.fixed_dictionaries({"user": _users, "secret": _secret}))
