@@ -58,7 +58,11 @@ def raw(doors: Any, vm: str, disks: Mapping[str, DiskSource]) -> None:
     Asked before a VM gets a disk, and not again when it starts: what a guest writes there is its own.
     """
     for name, source in disks.items():
-        if what := doors.disks.not_raw(source):
+        try:
+            what = doors.disks.not_raw(source)
+        except (Unreachable, StepFailed):
+            continue  # who has it open is asked in the same way before it is opened, and what is wrong is told then
+        if what:
             message = f"VM {vm} does not get disk {name}: {source.place} is {what}, and disks are RAW"
             raise Refused(message, "convert it: qemu-img convert -O raw")
 
