@@ -1,0 +1,55 @@
+"""Every field of a VM for itself: valid, rendered to XML that libvirt's schema takes, and read back as it was said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from cell_reconciler.kinds.compare import compare
+from cell_reconciler.kinds.virtual_machine import differ, observe, xml
+from cell_reconciler.model.diagnostic import Severity
+from cell_reconciler.model.live import Domain
+from tests.kinds.vm.goals import goals, reached
+from tests.kinds.vm.make import VM, vm
+from tests.kinds.vm.one_at_a_time import One, one_at_a_time
+from tests.kinds.vm.schema import domain_schema, rendered
+from tests.kinds.vm.surroundings import CLUSTER, POOL, around
+
+CASES = tuple(one_at_a_time())
+
+
+def test_every_field_and_every_value_of_the_model_has_a_case() -> None:
+    own = {case.goal for case in CASES} | {case.goal.partition("=")[0] for case in CASES}
+    assert set(goals()) - own == set()
+    assert len({case.goal for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.goal)
+def test_it_is_valid_says_what_it_is_for_and_reads_back_as_itself(case: One) -> None:
+    doc = vm("any", **case.spec)
+    assert case.goal.partition("=")[0] in set(reached(case.spec))
+    there = {document.key: document for document in (CLUSTER, POOL, doc)}
+    assert [p for p in VM.check(doc, there) if p.severity == Severity.ERROR] == []
+    change = VM.plan(doc, None, around(doc))
+    assert change.refused == ()
+    root = rendered(change)
+    domain_schema().assertValid(root)
+    text = xml.text(root)
+    domain = Domain(uuid="", name="any", state="shutoff", inactive=text, active=None, autostart=doc.spec.autostart)
+    known = differ.known(doc, around(doc))
+    assert compare(known.want, observe.configured(domain, known)) == ()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"features": {"hyperv": {"spinlocks": 2**31}}},  # written as -2147483648, and the domain cannot be changed then
+        {"cdroms": [{"name": "cd", "bootOrder": 2**31}]},
+        {"disks": [{"name": "root", "volume": "local/root", "iotune": {"totalBytesSec": 10**15 + 1}}]},
+    ],
+)
+def test_numbers_that_libvirt_or_qemu_cannot_hold_are_refused_by_the_schema(spec: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError, match="<="):
+        vm("any", **spec)
