@@ -8,9 +8,12 @@ import msgspec
 import pytest
 
 from cell_reconciler.kinds.compare import compare
-from cell_reconciler.kinds.virtual_machine import differ, observe, xml
+from cell_reconciler.kinds.virtual_machine import differ, observe, patch, xml
+from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.diagnostic import Severity
+from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
+from cell_reconciler.model.mark import Mark
 from tests.kinds.vm.goals import goals, reached
 from tests.kinds.vm.make import VM, vm
 from tests.kinds.vm.one_at_a_time import One, one_at_a_time
@@ -18,6 +21,7 @@ from tests.kinds.vm.schema import domain_schema, rendered
 from tests.kinds.vm.surroundings import CLUSTER, POOL, around
 
 CASES = tuple(one_at_a_time())
+MARK = Mark(Key("VirtualMachine", "any"), "0")
 
 
 def test_every_field_and_every_value_of_the_model_has_a_case() -> None:
@@ -40,6 +44,33 @@ def test_it_is_valid_says_what_it_is_for_and_reads_back_as_itself(case: One) -> 
     domain = Domain(uuid="", name="any", state="shutoff", inactive=text, active=None, autostart=doc.spec.autostart)
     known = differ.known(doc, around(doc))
     assert compare(known.want, observe.configured(domain, known)) == ()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.goal)
+def test_it_is_patched_into_a_plain_domain_and_out_of_it(case: One) -> None:
+    plain, doc = vm("any", machine=case.spec.get("machine", {})), vm("any", **case.spec)
+    root = rendered(VM.plan(plain, None, around(plain)))
+    states = []
+    for wanted in (plain, doc, plain):
+        known = differ.known(wanted, around(wanted))
+        changes = compare(known.want, observe.in_words_of(observe.parse(root), known))
+        context = Context(known.sources, chosen=known.chosen)
+        patch.apply(root, known.want, context, {change.path for change in changes}, MARK)
+        domain_schema().assertValid(root)
+        left = compare(known.want, observe.in_words_of(observe.parse(root), known))
+        assert {change.path for change in left} <= {"spec.autostart"}
+        states.append(_shape(root))
+    assert states[0] == states[2]
+
+
+def _shape(element: Any) -> Any:
+    """Whatever the order: what is made anew stands in another place.
+
+    Without the SCSI controller, which stays for the next disk, and what libvirt itself adds to every ``<vcpu>``.
+    """
+    inside = sorted(_shape(child) for child in element if child.get("model") != "virtio-scsi")
+    attributes = sorted(item for item in element.attrib.items() if item != ("placement", "static"))
+    return (element.tag, attributes, element.text or "", inside)
 
 
 @pytest.mark.parametrize(
