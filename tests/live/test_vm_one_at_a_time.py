@@ -9,24 +9,21 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from cell_reconciler.kinds.compare import compare
 from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.virtual_machine import differ, observe
 from cell_reconciler.model.document import Document
-from cell_reconciler.model.live import HostCpus
 from tests.kinds.vm.make import planned, vm
 from tests.kinds.vm.one_at_a_time import One, one_at_a_time
 from tests.kinds.vm.one_at_a_time_tables import SECRET
-from tests.kinds.vm.surroundings import around
-from tests.live.test_vm import Site, site  # noqa: F401  # the fixture
+from tests.kinds.vm.surroundings import on_host
+from tests.live.test_vm import STARTING, Site, site  # noqa: F401  # the fixture
 
 pytestmark = pytest.mark.live
 
 CASES = {case.goal: case for case in one_at_a_time()}
-STARTING = {"vm.start", "vm.port"}  # the latter is about the tap that comes with it
 
 
 @pytest.fixture
@@ -43,8 +40,7 @@ def _document(case: One, directory: Path) -> Document:
 
 
 def _world(site: Site, doc: Document) -> World:  # noqa: F811
-    """As the site is now, on a host of which nothing is known but the devices that the document names."""
-    return around(doc, msgspec.structs.replace(site.live(doc), node=None, cpus=HostCpus()), site.pool)
+    return on_host(doc, site.live(doc), site.pool)
 
 
 def _define(site: Site, doc: Document) -> None:  # noqa: F811

@@ -13,7 +13,7 @@ from cell_reconciler.kinds.contract import World
 from cell_reconciler.kinds.virtual_machine.codec import said
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.host_devices import HostDevices, Mdev, NicPlace, Pages, PciDevice, UsbDevice
-from cell_reconciler.model.live import Live
+from cell_reconciler.model.live import HostCpus, Live
 from tests.kinds.vm.make import document, pool, settled, world
 
 POOL = pool("local", "/var/lib/libvirt/images/cell")
@@ -29,10 +29,16 @@ PLENTY = Pages(total=2**40, free=2**40)
 VFS = 8  # of each card: as many as interfaces in a VM
 
 
-def around(doc: Document, live: Live | None = None, images: Document = POOL) -> World:
-    """What the document is planned in; ``live`` is what else is known of the host, where it is a real one."""
+def around(doc: Document, live: Live | None = None) -> World:
+    """What the document is planned in: as the host is that made its image and set its password, with its devices."""
     there = msgspec.structs.replace(live or Live(host="h1"), devices=devices_of(doc))
-    return world(images, CLUSTER, doc, live=there if live else settled(doc, there))
+    return world(POOL, CLUSTER, doc, live=settled(doc, there))
+
+
+def on_host(doc: Document, live: Live, images: Document) -> World:
+    """The same on a real host, of which nothing else is known but what it says itself."""
+    there = msgspec.structs.replace(live, node=None, cpus=HostCpus(), devices=devices_of(doc))
+    return world(images, CLUSTER, doc, live=there)
 
 
 def devices_of(doc: Document) -> HostDevices:
