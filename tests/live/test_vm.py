@@ -310,7 +310,9 @@ def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-@settings(max_examples=20, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(
+    max_examples=int(os.environ.get("CELL_EXAMPLES", "20")), suppress_health_check=list(HealthCheck), deadline=None
+)
 @given(doc=specs())
 def test_whatever_is_declared_libvirt_holds_as_declared(site: Site, secret: Path, doc: Document) -> None:
     """Define reads back and compares itself; then another plan finds nothing to define.

@@ -25,7 +25,12 @@ class LibvirtSecret(Spec, frozen=True, kw_only=True):
     usage: (
         Annotated[
             str,
-            doc("Its usage: the name in `<usage>`.", Effect.RESTART, max_length=256, pattern=r"^[!-~]([ -~]*[!-~])?$"),
+            doc(
+                "Its usage: the name in `<usage>`. One with a `/` is named by its UUID.",
+                Effect.RESTART,
+                max_length=256,
+                pattern=r"^[!-.0-~]([ -.0-~]*[!-.0-~])?$",  # libvirt's schema has no usage with a slash in a domain
+            ),
         ]
         | UnsetType
     ) = UNSET

@@ -10,7 +10,7 @@ from tests.kinds.vm.specs.words import Fields, merged, optional, uuids, words
 
 _secret = st.one_of(
     st.fixed_dictionaries({"uuid": uuids}),
-    st.fixed_dictionaries({"usage": st.from_regex(r"[!-~][ -~]{0,8}[!-~]", fullmatch=True)}),
+    st.fixed_dictionaries({"usage": st.from_regex(r"[!-.0-~][ -.0-~]{0,8}[!-.0-~]", fullmatch=True)}),
 )
 _users = st.from_regex(r"[A-Za-z0-9_+-]{1,8}", fullmatch=True)
 _login = st.one_of(st.just({}), st.fixed_dictionaries({"user": _users, "secret": _secret}))
