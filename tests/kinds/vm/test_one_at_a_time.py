@@ -84,6 +84,10 @@ RBD = {"monitors": ["10.0.0.1"], "pool": "vms", "image": "a", "user": "cell"}
         ({"cdroms": [{"name": "cd", "bootOrder": 2**31}]}, "<="),
         ({"disks": [{"name": "root", "volume": "local/root", "iotune": {"totalBytesSec": 10**15 + 1}}]}, "<="),
         ({"disks": [{"name": "root", "source": {"rbd": {**RBD, "secret": {"usage": "a/b"}}}}]}, "usage"),
+        ({"machine": {"type": "pc-q35-7.2+x"}}, "type"),
+        ({"cdroms": [{"name": "cd", "media": "/"}]}, "media"),
+        ({"interfaces": [{"name": "lan", "bridge": "br@0"}]}, "bridge"),
+        ({"interfaces": [{"name": "lan", "bridge": "br0", "filter": {"name": "10-mine"}}]}, "filter"),
     ],
 )
 def test_what_libvirt_or_qemu_does_not_take_is_refused_by_the_schema(spec: dict[str, Any], why: str) -> None:
