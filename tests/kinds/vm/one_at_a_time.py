@@ -28,11 +28,12 @@ def one_at_a_time() -> Iterator[One]:
     """Every case, in the order of the fields."""
     for leaf in leaves():
         if leaf.goals:
-            yield from (_one(leaf.path, value) for value in _said(leaf))
-    yield from (_one(path, {}) for path in BARE)
+            yield from (one(leaf.path, value) for value in _said(leaf))
+    yield from (one(path, {}) for path in BARE)
 
 
-def _one(path: str, value: Any) -> One:
+def one(path: str, value: Any) -> One:
+    """The case that sets one field to a value."""
     name = goal(path, value)
     company: Any = {}
     for start, more in COMPANY.items():

@@ -6,22 +6,37 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from msgspec import inspect as mi
 
 from cell_reconciler.kinds.compare import compare
+from cell_reconciler.kinds.contract import Problem
 from cell_reconciler.kinds.virtual_machine import differ, observe, patch, xml
 from cell_reconciler.kinds.virtual_machine.tree import Context
 from cell_reconciler.model.diagnostic import Severity
+from cell_reconciler.model.document import Document
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
-from tests.kinds.vm.goals import goals, reached
+from tests.kinds.vm.goals import goals, item_of, leaves, reached
 from tests.kinds.vm.make import VM, vm
-from tests.kinds.vm.one_at_a_time import One, one_at_a_time
+from tests.kinds.vm.one_at_a_time import One, one, one_at_a_time
 from tests.kinds.vm.schema import domain_schema, rendered
 from tests.kinds.vm.surroundings import CLUSTER, POOL, around
 
 CASES = tuple(one_at_a_time())
+TEXTS = tuple(
+    leaf
+    for leaf in leaves()
+    if leaf.goals and isinstance(item_of(leaf.type), mi.StrType) and item_of(leaf.type).pattern
+)
 MARK = Mark(Key("VirtualMachine", "any"), "0")
+
+
+def _errors(doc: Document) -> list[Problem]:
+    there = {document.key: document for document in (CLUSTER, POOL, doc)}
+    return [problem for problem in VM.check(doc, there) if problem.severity == Severity.ERROR]
 
 
 def test_every_field_and_every_value_of_the_model_has_a_case() -> None:
@@ -34,8 +49,7 @@ def test_every_field_and_every_value_of_the_model_has_a_case() -> None:
 def test_it_is_valid_says_what_it_is_for_and_reads_back_as_itself(case: One) -> None:
     doc = vm("any", **case.spec)
     assert case.goal.partition("=")[0] in set(reached(case.spec))
-    there = {document.key: document for document in (CLUSTER, POOL, doc)}
-    assert [p for p in VM.check(doc, there) if p.severity == Severity.ERROR] == []
+    assert _errors(doc) == []
     change = VM.plan(doc, None, around(doc))
     assert change.refused == ()
     root = rendered(change)
@@ -71,6 +85,23 @@ def _shape(element: Any) -> Any:
     inside = sorted(_shape(child) for child in element if child.get("model") != "virtio-scsi")
     attributes = sorted(item for item in element.attrib.items() if item != ("placement", "static"))
     return (element.tag, attributes, element.text or "", inside)
+
+
+@settings(max_examples=400)  # some ten of each field
+@given(st.data())
+def test_libvirts_schema_takes_whatever_text_a_pattern_allows(data: st.DataObject) -> None:
+    """And it is read back as itself, unless a rule refuses it."""
+    leaf = data.draw(st.sampled_from(TEXTS))
+    kind = item_of(leaf.type)
+    text = data.draw(st.from_regex(kind.pattern, fullmatch=True).filter(lambda text: len(text) <= 200))
+    assume(len(text) <= (kind.max_length or len(text)))
+    doc = vm("any", **one(leaf.path, [text] if kind is not leaf.type else text).spec)
+    assume(not _errors(doc))
+    change = VM.plan(doc, None, around(doc))
+    assume(change.refused == ())  # a volume of which nobody knows where it is
+    root, known = rendered(change), differ.known(doc, around(doc))
+    domain_schema().assertValid(root)
+    assert compare(known.want, observe.in_words_of(observe.parse(root), known)) == ()
 
 
 RBD = {"monitors": ["10.0.0.1"], "pool": "vms", "image": "a", "user": "cell"}
