@@ -22,7 +22,7 @@ from msgspec import inspect as mi
 
 from cell_reconciler.model.quantities import Quantity
 
-PATH = r"^/[^\x00-\x1f\x7f\ufffe\uffff]*$"  # an absolute one that XML can carry
+PATH = r"^/[^\x00-\x1f\x7f\ufffe\uffff]+$"  # of a file, an absolute one that XML can carry
 
 
 class Effect(StrEnum):

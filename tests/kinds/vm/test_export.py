@@ -19,10 +19,11 @@ from cell_reconciler.model.change import Plan, Verb
 from cell_reconciler.model.document import Document
 from cell_reconciler.model.live import Domain, Live, Pool
 from cell_reconciler.planning import Policy, make_plan
+from tests.kinds.vm import surroundings
 from tests.kinds.vm.make import VM, pool, vm, world
 from tests.kinds.vm.make import planned as plan_of
 from tests.kinds.vm.schema import rendered
-from tests.kinds.vm.test_properties import specs
+from tests.kinds.vm.specs import specs
 from tests.livelinks import bridge
 
 OLD = (Path(__file__).parent / "data" / "old.inactive.xml").read_text()
@@ -165,8 +166,7 @@ def test_the_system_that_virt_install_noted_is_its_guest_os() -> None:
 
 @given(specs())
 def test_whatever_a_domain_has_its_export_needs_nothing_but_the_mark(doc: Document) -> None:
-    local = pool("local", "/var/lib/libvirt/images/cell")
-    root = rendered(VM.plan(doc, None, world(local, doc)))
+    root = rendered(VM.plan(doc, None, surroundings.around(doc)))
     codec.drop(root, "metadata")
     codec.drop(root, "devices/*/alias")
     around = live("any", xml.text(root))

@@ -80,7 +80,7 @@ class Machine(Spec, frozen=True, kw_only=True):
             "`q35` or `pc`: the newest version when the VM is created, never upgraded by itself. "
             "Or an exact version such as `pc-q35-7.2`.",
             Effect.RESTART,
-            pattern=r"^(q35|pc|pc-(q35|i440fx)-[A-Za-z0-9.+~-]+)$",
+            pattern=r"^(q35|pc|pc-(q35|i440fx)-[A-Za-z0-9_.-]+)$",
             xml=board.Machine(),
         ),
     ] = "q35"

@@ -15,6 +15,7 @@ BootOrder = Annotated[
         "Place in the boot order, over disks, drives and interfaces. Absent: not booted from.",
         Effect.RESTART,
         ge=1,
+        le=2**31 - 1,  # QEMU's
         xml=device.BootOrder(),
     ),
 ]

@@ -37,7 +37,7 @@ class Hyperv(Spec, frozen=True, kw_only=True):
                 "How often the guest tries for a lock before it tells the hypervisor: 4095 or more, or 0 for never.",
                 Effect.RESTART,
                 ge=0,
-                le=2**32 - 1,
+                le=2**31 - 1,  # above it libvirt writes a negative number, which it does not take back
                 xml=hyperv.Spinlocks("spinlocks"),
             ),
         ]

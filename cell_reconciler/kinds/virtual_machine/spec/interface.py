@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from cell_reconciler.kinds.placement import IfName
 from cell_reconciler.kinds.virtual_machine import codec, devices
 from cell_reconciler.kinds.virtual_machine.codec import host_device, traffic
 from cell_reconciler.kinds.virtual_machine.spec.device import BootOrder, device_name
@@ -31,7 +30,20 @@ class Interface(Spec, frozen=True, kw_only=True):
     """A network interface: on a Linux bridge, or a virtual function of a card. Exactly one of `bridge` and `sriov`."""
 
     name: Annotated[str, device_name("interface")]
-    bridge: Annotated[IfName, doc("Name of a Bridge.", Effect.LIVE, xml=devices.BridgeName())] | UnsetType = UNSET
+    bridge: (
+        Annotated[
+            str,
+            doc(
+                "Name of a Bridge.",
+                Effect.LIVE,
+                min_length=1,
+                max_length=15,
+                pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$",  # of what the kernel takes, what libvirt's schema takes too
+                xml=devices.BridgeName(),
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     sriov: (
         Annotated[
             Sriov,

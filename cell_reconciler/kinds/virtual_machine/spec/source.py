@@ -15,7 +15,6 @@ _WORD = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"  # as of a StoragePool: nothing that an
 _NAME = r"^(iqn|eui|naa)\.[A-Za-z0-9.:_-]+$"  # of a target or an initiator: nothing that a URL splits
 _USER = r"^[A-Za-z0-9_+-]+$"  # what libvirt's schema takes
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-_USAGE = r"^[!-.0-~]([ -.0-~]*[!-.0-~])?$"  # libvirt's schema of domains takes no slash
 _PORT = 3260
 
 
@@ -26,7 +25,12 @@ class LibvirtSecret(Spec, frozen=True, kw_only=True):
     usage: (
         Annotated[
             str,
-            doc("Its usage: the name in `<usage>`.", Effect.RESTART, max_length=256, pattern=_USAGE),
+            doc(
+                "Its usage: the name in `<usage>`. One with a `/` is named by its UUID.",
+                Effect.RESTART,
+                max_length=256,
+                pattern=r"^[!-.0-~]([ -.0-~]*[!-.0-~])?$",  # libvirt's schema has no usage with a slash in a domain
+            ),
         ]
         | UnsetType
     ) = UNSET

@@ -65,7 +65,7 @@ class Filter(Spec, frozen=True, kw_only=True):
         doc(
             "Name of the filter. It has to be on the host.",
             Effect.LIVE,
-            pattern=r"^[A-Za-z0-9_.:-]+$",
+            pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$",  # an NCName, as libvirt's schema has it
             max_length=64,
             examples=["clean-traffic"],
             xml=codec.Attribute("filterref", "filter", absent=""),
