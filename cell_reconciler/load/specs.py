@@ -226,9 +226,9 @@ class Specs:
     def _clashes(
         self, entries: Sequence[Entry], in_force: Mapping[Key, Document], locate: _Locator
     ) -> dict[str, Clashes]:
-        hosts = sorted({*_named(entries), *([] if self.host is None else [self.host])})
-        if len(hosts) < 2:
-            return {}
+        hosts = _named(entries)
+        if len(hosts) < 2 or (self.host is not None and self.host not in hosts):
+            return {}  # a host that no document names tries out what is meant for others
         labels = {host: _labels(entries, in_force, host) for host in hosts}
 
         def at(host: str) -> _Locator:
