@@ -65,8 +65,11 @@ class CdromBus(StrEnum):
     SCSI = "scsi"
 
 
+_RATE_MOST = 10**15  # of bytes or requests a second, by QEMU
+
+
 def _limit(name: str, text: str) -> Any:
-    return doc(text, Effect.LIVE, ge=1, xml=codec.Number(f"iotune/{name}", absent=None))
+    return doc(text, Effect.LIVE, ge=1, le=_RATE_MOST, xml=codec.Number(f"iotune/{name}", absent=None))
 
 
 class Iotune(Spec, frozen=True, kw_only=True):
