@@ -10,7 +10,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -209,7 +209,8 @@ class Engine:
         texts = [f"the last pass was interrupted during: {text}" for text in self.journal.interrupted()]
         texts += settle(self.options.state_dir, self.doors)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.status.add_events(Event(time=now, type="Warning", reason="Interrupted", message=t) for t in texts)
+        with suppress(OSError):  # a full disk: the caller tells them as well
+            self.status.add_events(Event(time=now, type="Warning", reason="Interrupted", message=t) for t in texts)
         return texts
 
     # telling

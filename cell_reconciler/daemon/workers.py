@@ -13,7 +13,7 @@ import structlog
 
 from cell_reconciler.daemon.hints import Finished, Job, Tell
 from cell_reconciler.daemon.logs import logger
-from cell_reconciler.errors import CellError
+from cell_reconciler.errors import CellError, of_host
 from cell_reconciler.model.change import Outcome, Plan, Result
 
 WORKERS = 4  # jobs side by side; libvirtd serves 5 requests of one connection at a time
@@ -66,6 +66,10 @@ class Workers:
         except CellError as error:
             logger().error("apply failed", error=error.message, advice=error.advice)
             return Finished(job, _all_failed(job.plan, error.message, error.advice, error.retryable))
+        except OSError as error:  # of the state directory: full, read-only, gone
+            message, advice = of_host(error)
+            logger().error("apply failed", error=message, advice=advice)
+            return Finished(job, _all_failed(job.plan, message, advice, True))
         except Exception as error:  # noqa: BLE001  a bug in one kind must not stop the others; backoff keeps it cold
             logger().error("apply failed", error=traceback.format_exc())
             return Finished(job, _all_failed(job.plan, f"internal error: {type(error).__name__}: {error}", "", True))
