@@ -9,7 +9,8 @@
     ├── Refused               6   protected, conflicting, stale or gated: nothing was done
     ├── NotHealthy            7   applied, but not healthy in time, or rolled back
     ├── Transient             1   busy now: a job holds the object, a device is in use       (retry helps)
-    └── StepFailed            1   a step did not have its effect, read back after it was made (retry helps)
+    ├── StepFailed            1   a step did not have its effect, read back after it was made (retry helps)
+    └── Interrupted           1   a step was told not to wait any longer                      (retry helps)
 
 The number is the exit code of ``cellctl``; ``retryable`` tells the watch loop whether trying again without a
 change of the specs can help; ``advice`` is the sentence that tells the operator what to do.
@@ -85,6 +86,12 @@ class Transient(CellError):
 
 class StepFailed(CellError):
     """A step was made, and reading back shows that it had no or another effect."""
+
+    retryable = True
+
+
+class Interrupted(CellError):
+    """A step was told not to wait any longer; what it waits for is left as it is, and may still come."""
 
     retryable = True
 

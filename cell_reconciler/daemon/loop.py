@@ -147,7 +147,9 @@ class Loop:
             return found
 
     def _leave(self) -> int:
-        """Running steps are finished, none is begun; what they came to is written down."""
+        """Running steps are finished, but none waits for a guest; none is begun; what came of them is written down."""
+        for what in self._engine.doors.waiting.now():
+            logger().warning(f"not waiting any longer for {what}")
         self._engine.stop.set()
         why = f"thread {self._died.thread} died" if self._died else (self._stop.signal if self._stop else "one pass")
         if self._died:

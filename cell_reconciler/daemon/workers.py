@@ -17,7 +17,7 @@ from cell_reconciler.errors import CellError, of_host
 from cell_reconciler.model.change import Outcome, Plan, Result
 
 WORKERS = 4  # jobs side by side; libvirtd serves 5 requests of one connection at a time
-STUCK = 900.0  # seconds after which a job counts as hung: longer than any graceful stop
+STUCK = 900.0  # seconds after which a job counts as hung
 
 Apply = Callable[[Plan, Callable[[Outcome, Plan], None]], list[Outcome]]
 
@@ -31,6 +31,7 @@ class Workers:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._running: dict[str, float] = {}  # thread → since when it is at its job
         self._further = 0.0  # when a step that takes long last said how far it is
+        self.looked: Callable[[], float] = lambda: 0.0  # set by the service: when one that waits last looked
 
     def submit(self, job: Job) -> None:
         """The job is done as soon as a thread is free."""
@@ -56,9 +57,12 @@ class Workers:
 
     @property
     def hung(self) -> bool:
-        """True when every worker is at its job for longer than any job may take, and none comes further."""
+        """True when every worker is at its job for longer than any job may take, and none comes further.
+
+        What waits for a guest, and sees that it is not there yet, does not hang, however long the guest may take.
+        """
         since = sorted(self._running.values())
-        return len(since) >= WORKERS and time.monotonic() - max(since[-1], self._further) > STUCK
+        return len(since) >= WORKERS and time.monotonic() - max(since[-1], self._further, self.looked()) > STUCK
 
     def _do(self, job: Job) -> Finished:
         try:
