@@ -105,6 +105,21 @@ def test_life_as_systemd_sees_it(process: Process) -> None:
     assert process.lines()[-1]["event"] == "stopped"
 
 
+def test_a_file_with_too_much_in_it_is_a_finding_and_hurts_nobody(process: Process) -> None:
+    process.told("READY=1")
+    (process.specs / "bad.yaml").write_text(
+        "apiVersion: cell/v1\nkind: Volume\nmetadata: {name: a}\n"
+        f"spec: {{pool: p, size: 1GiB, trashFor: {'9' * 400}s}}\n"
+    )
+    end = time.monotonic() + 15
+    while not (found := [x for x in process.lines() if x.get("rule") == "limit"]) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "bad.yaml:4:" in found[0]["event"]
+    process.told("WATCHDOG=1", seconds=2)
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(10) == 0
+
+
 def test_a_frozen_loop_feeds_no_watchdog(process: Process) -> None:
     process.told("READY=1")
     process.process.send_signal(signal.SIGSTOP)
