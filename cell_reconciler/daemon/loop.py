@@ -286,7 +286,7 @@ class Loop:
         return loaded.documents if loaded is not None else {}
 
     def _rescan(self) -> None:
-        old, new = self._loaded, self._engine.load()
+        old, new = self._loaded, self._load()
         self._scan_due = self._clock() + RESCAN
         if self.passes.words_of_operators():
             self._full_due = 0.0
@@ -316,6 +316,16 @@ class Loop:
         self.passes.nudge(now)
         if found.gone or found.settings or found.solved:
             self._full_due = 0.0
+
+    def _load(self) -> Loaded:
+        """The specs as they are now; what was in force when a bug keeps them from being taken together."""
+        try:
+            return self._engine.load()
+        except Exception as error:
+            if self._loaded is None:
+                raise  # there is nothing to go on with
+            logger().critical("the specs cannot be read: what was in force stays", error=str(error), exc_info=True)
+            return self._loaded
 
     def _everything(self) -> None:
         self._full_due = self._clock() + self._interval() * (0.9 + 0.2 * self._random())
