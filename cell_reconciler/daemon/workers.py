@@ -73,7 +73,7 @@ class Workers:
         except OSError as error:  # of the state directory: full, read-only, gone
             message, advice = of_host(error)
             logger().error("apply failed", error=message, advice=advice)
-            return Finished(job, _all_failed(job.plan, message, advice, True))
+            return Finished(job, _all_failed(job.plan, message, advice, True), full=True)
         except Exception as error:  # noqa: BLE001  a bug in one kind must not stop the others; backoff keeps it cold
             logger().error("apply failed", error=traceback.format_exc())
             return Finished(job, _all_failed(job.plan, f"internal error: {type(error).__name__}: {error}", "", True))

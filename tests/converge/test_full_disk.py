@@ -117,4 +117,5 @@ def test_a_worker_says_it_in_one_line(tmp_path: Path) -> None:
     assert [line["error"] for line in said] == [f"{tmp_path}/state/journal.jsonl: File too large"]
     [finished] = told
     assert isinstance(finished, Finished)
+    assert finished.full
     assert [(o.result, o.retryable) for o in finished.outcomes] == [(Result.FAILED, True)] * 2
