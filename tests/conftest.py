@@ -10,7 +10,7 @@ pytest there with CELL_INSIDE_LAB=1. Without that variable they are not even col
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,6 +47,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bugs_are_raised() -> Iterator[None]:
+    """What users get as a finding about a file (``load.internal``) is a bug, and is to fail the test that meets it."""
+    from cell_reconciler.load import internal
+
+    def raised(error: Exception, _position: object) -> None:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(internal, "finding", raised)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from cell_reconciler.cli.options import add_format, add_planning, add_specs, com
 from cell_reconciler.errors import NotHealthy, Refused, UsageError
 
 if TYPE_CHECKING:
+    from cell_reconciler.cli.converging import Progress
     from cell_reconciler.converge.engine import Engine
     from cell_reconciler.converge.saved import SavedPlan
     from cell_reconciler.model.change import Outcome, Plan
@@ -57,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from cell_reconciler.cli.converging import report, stoppable
+    from cell_reconciler.cli.converging import Progress, report, stoppable
     from cell_reconciler.cli.render.plan import render
     from cell_reconciler.cli.render.style import escape
     from cell_reconciler.cli.render.summary import verdict
@@ -79,9 +80,14 @@ def run(args: argparse.Namespace) -> int:
             )
             sys.stdout.flush()
         _confirm(args, plan)
-        with stoppable(engine) as stopped:
-            outcomes = _converge(args, engine, loaded, plan)
-        _remember(engine, loaded, plan, outcomes, partly=bool(stopped))
+        progress = Progress(args, len(plan.steps))
+        try:
+            with stoppable(engine) as stopped:
+                outcomes = _converge(engine, loaded, plan, progress)
+            _remember(engine, loaded, plan, outcomes, partly=bool(stopped))
+        except OSError:  # the state directory is full, or gone: what was done is said all the same
+            report(args, engine, plan, progress.outcomes, [], loaded.diagnostics)
+            raise
         waiting = args.wait is not None and not stopped and engine.pending is None
         sick = engine.wait_healthy(loaded, args.wait) if waiting else []
         report(args, engine, plan, outcomes, sick, loaded.diagnostics)
@@ -150,11 +156,8 @@ def _confirm(args: argparse.Namespace, plan: Plan) -> None:
         raise Refused("not confirmed; nothing was changed", "--yes does not ask")
 
 
-def _converge(args: argparse.Namespace, engine: Engine, loaded: Loaded, plan: Plan) -> list[Outcome]:
+def _converge(engine: Engine, loaded: Loaded, plan: Plan, progress: Progress) -> list[Outcome]:
     """Make the steps. Raises NotHealthy when the management path was lost and the change rolled back."""
-    from cell_reconciler.cli.converging import Progress
-
-    progress = Progress(args, len(plan.steps))
     engine.doors.progress = progress.say
     try:
         return engine.apply(plan, progress)

@@ -51,14 +51,21 @@ class Progress:
 
 @contextmanager
 def stoppable(engine: Engine) -> Iterator[list[int]]:
-    """Finish the running steps on SIGINT or SIGTERM and begin no other; yields the exit codes that came of it."""
+    """Finish the running steps on SIGINT or SIGTERM and begin no other; yields the exit codes that came of it.
+
+    A step that waits for a guest is given up: nobody knows how long that takes.
+    """
     stopped: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the signature of a handler
-        if not stopped:
-            print("stopping after the steps that are running", file=sys.stderr)
+        waiting, first = engine.doors.waiting.now(), not stopped
         stopped.append(exits.INTERRUPTED if number == signal.SIGINT else exits.TERMINATED)
         engine.stop.set()
+        if first:
+            with suppress(OSError):
+                print("stopping after the steps that are running", file=sys.stderr)
+                for what in waiting:
+                    print(f"    not waiting any longer for {escape(what)}", file=sys.stderr)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -15,7 +15,7 @@ from types import FrameType, ModuleType
 from cell_reconciler.cli import exits
 from cell_reconciler.cli.options import GLOBAL_DEFAULTS, Parser, add_global, nearest
 from cell_reconciler.cli.usage import usage
-from cell_reconciler.errors import CellError, UsageError
+from cell_reconciler.errors import CellError, UsageError, of_host
 
 # command → (module, one line); the order is that of help, documentation and completion: from looking to acting.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -87,13 +87,10 @@ def _explain(error: BaseException, verbose: bool) -> int:
             _say("terminated")
             return exits.TERMINATED
         case OSError(filename=str(), strerror=str()) if not verbose:
-            _say(f"error: {error.filename}: {error.strerror}", _os_advice(error))
+            message, advice = of_host(error)
+            _say(f"error: {message}", advice)
             return exits.FAILED
     return _unexpected(error, verbose)
-
-
-def _os_advice(error: OSError) -> str:
-    return "cellctl changes a host as root: try sudo" if isinstance(error, PermissionError) else ""
 
 
 def _run(argv: list[str]) -> int:

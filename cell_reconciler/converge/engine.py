@@ -7,10 +7,9 @@ that a pass about one VM does not read a thousand), and the specs with their par
 from __future__ import annotations
 
 import os
-import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -66,7 +65,7 @@ class Engine:
         self.specs = Specs(options.paths, options.host)
         self.status = StatusStore(options.state_dir)
         self.journal = Journal(options.state_dir)
-        self.stop = threading.Event()
+        self.stop = self.doors.waiting.stop  # no step is begun, and none waits for a guest any longer
         self.fighting: dict[Key, str] = {}
         self.down: dict[tuple[Source, str], str] = {}  # (source, pool or "") → why it is not asked: a gap at once
         self.live: Live | None = None
@@ -209,7 +208,8 @@ class Engine:
         texts = [f"the last pass was interrupted during: {text}" for text in self.journal.interrupted()]
         texts += settle(self.options.state_dir, self.doors)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.status.add_events(Event(time=now, type="Warning", reason="Interrupted", message=t) for t in texts)
+        with suppress(OSError):  # a full disk: the caller tells them as well
+            self.status.add_events(Event(time=now, type="Warning", reason="Interrupted", message=t) for t in texts)
         return texts
 
     # telling

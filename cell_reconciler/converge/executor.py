@@ -16,7 +16,7 @@ from typing import Protocol
 
 from cell_reconciler.converge.journal import JournalWriter
 from cell_reconciler.drivers import Doors
-from cell_reconciler.errors import CellError, StepFailed
+from cell_reconciler.errors import CellError, StepFailed, of_host
 from cell_reconciler.kinds import kind
 from cell_reconciler.model.change import Outcome, Plan, Result, Step
 from cell_reconciler.model.live import Source
@@ -132,11 +132,19 @@ def _note(outcome: Outcome, plan: Plan, schedule: _Schedule, on_outcome: OnOutco
         on_outcome(outcome, plan)
 
 
+def _note_begin(index: int, step: Step, journal: JournalWriter) -> None:
+    try:
+        journal.begin(index, step)
+    except OSError as failure:
+        message, advice = of_host(failure)
+        raise StepFailed(f"not begun, since its state cannot be written: {message}", advice) from failure
+
+
 def _run(index: int, step: Step, doors: Doors, journal: JournalWriter) -> Outcome:
     started = time.monotonic()
-    journal.begin(index, step)
     result, error, advice, retryable = Result.DONE, "", "", True
     try:
+        _note_begin(index, step, journal)
         if step.action.done(doors):
             result = Result.SKIPPED
         else:

@@ -3,6 +3,9 @@
 Nothing reads it to decide what to do. It tells people (and the next run, which reports it as an event) at which step a
 process died. A line survives the death of the process as soon as it is written; only what a power cut could leave half
 done (steps that disturb or delete) waits for the disk, since a wait for each of a thousand bridges takes many seconds.
+
+On a full disk a pass or a step that cannot be noted is not begun. A line begins with its line break, so that what was
+torn by a full disk spoils no other.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from cell_reconciler.errors import about
 from cell_reconciler.model.change import Outcome, Plan, Risk, Step
 
 
@@ -60,7 +64,7 @@ class Journal:
                 file.truncate(0)
             self._under_way.add(number)
         with file:
-            writer = JournalWriter(file.fileno(), number)
+            writer = JournalWriter(file.fileno(), number, str(self.path))
             try:
                 head = {"event": "plan", "host": plan.host, "specs": plan.specs_digest, "steps": len(plan.steps)}
                 writer.write(head, sync=True)
@@ -75,29 +79,36 @@ class Journal:
 class JournalWriter:
     """Appends to an open journal; ``number`` tells the passes of one process apart."""
 
-    def __init__(self, descriptor: int, number: int = 0) -> None:
+    def __init__(self, descriptor: int, number: int, path: str) -> None:
         self._descriptor = descriptor
         self._number = number
+        self._path = path
 
     def begin(self, index: int, step: Step) -> None:
+        """Raises OSError, with the path, when it cannot be written: then the step must not be made."""
         grave = step.deletes or step.risk > Risk.NONE
         record = {"event": "begin", "step": index, "key": str(step.key), "op": step.op, "text": step.text}
         self.write(record, sync=grave)
 
     def end(self, outcome: Outcome) -> None:
-        self.write({"event": "end", "step": outcome.step, "result": outcome.result, "error": outcome.error})
+        """Where it cannot be written, the next run tells at worst that the step was interrupted."""
+        with suppress(OSError):
+            self.write({"event": "end", "step": outcome.step, "result": outcome.result, "error": outcome.error})
 
     def write(self, record: dict[str, Any], *, sync: bool = False) -> None:
-        os.write(self._descriptor, msgspec.json.encode({**record, "pass": self._number}) + b"\n")
-        if sync:
-            os.fdatasync(self._descriptor)
+        data = b"\n" + msgspec.json.encode({**record, "pass": self._number})
+        with about(self._path):
+            while data:  # a disk that is nearly full takes the beginning without an error
+                data = data[os.write(self._descriptor, data) :]
+            if sync:
+                os.fdatasync(self._descriptor)
 
 
 class NoJournal(JournalWriter):
     """For who brings the network back: a full disk must not keep it away, and what was cut short is begun anew."""
 
     def __init__(self) -> None:
-        super().__init__(-1)
+        super().__init__(-1, 0, "")
 
     def write(self, record: dict[str, Any], *, sync: bool = True) -> None:
         """Nowhere."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cell_reconciler.errors import Refused
@@ -26,8 +26,9 @@ def host_lock(state_dir: str | Path, who: str) -> Iterator[None]:
                 f"this host is being reconciled by {holder}",
                 "a running `cellctl run` applies the specs by itself; stop it to apply by hand",
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{who} (pid {os.getpid()})\n".encode(), 0)
+        with suppress(OSError):  # a full disk: who has the lock is a courtesy, that somebody has it is not
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{who} (pid {os.getpid()})\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

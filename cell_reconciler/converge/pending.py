@@ -20,7 +20,7 @@ import msgspec
 from cell_reconciler.drivers import Doors
 from cell_reconciler.drivers.netlink.routes import SavedRoute
 from cell_reconciler.drivers.observe import observe
-from cell_reconciler.errors import CellError, Unreachable
+from cell_reconciler.errors import CellError, Unreachable, about
 from cell_reconciler.model.key import Key
 from cell_reconciler.model.live import Live, Source
 
@@ -188,7 +188,7 @@ def write(path: Path, data: bytes) -> None:
     """Replace the file; after a power cut it is the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with about(path), temporary.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(data)
         file.flush()

@@ -12,6 +12,7 @@ from cell_reconciler.model.key import Key
 
 FIRST = 1.0  # seconds
 CAP = 300.0  # seconds, jitter included
+SOON = 15.0  # seconds, of what touched nothing and only waits for room on a disk
 
 
 class Backoff:
@@ -24,13 +25,15 @@ class Backoff:
         self._failures: dict[Key, int] = {}
         self._until: dict[Key, float] = {}
 
-    def failed(self, key: Key, now: float, *, hopeless: bool = False) -> float:
+    def failed(self, key: Key, now: float, *, hopeless: bool = False, soon: bool = False) -> float:
         """Counts a failure and returns from when the key may be tried again.
 
         ``hopeless``: trying again without a change cannot help, so it is tried as rarely as possible.
+        ``soon``: it touched nothing and is to be made as soon as it can be, so it does not wait longer and longer.
         """
         count = self._failures[key] = self._failures.get(key, 0) + 1
         whole = self._cap if hopeless else min(self._cap, self._first * 2.0 ** min(count - 1, 32))
+        whole = min(whole, SOON) if soon else whole
         self._until[key] = now + whole * (0.8 + 0.2 * self._jitter())
         return self._until[key]
 

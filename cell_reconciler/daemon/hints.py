@@ -115,10 +115,11 @@ class Job(msgspec.Struct, eq=False):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """A worker is through with its job."""
+    """A worker is through with its job. ``full``: or could not begin, since the state directory takes nothing."""
 
     job: Job
     outcomes: tuple[Outcome, ...]
+    full: bool = False
 
 
 Hint: TypeAlias = (

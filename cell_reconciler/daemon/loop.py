@@ -147,7 +147,9 @@ class Loop:
             return found
 
     def _leave(self) -> int:
-        """Running steps are finished, none is begun; what they came to is written down."""
+        """Running steps are finished, but none waits for a guest; none is begun; what came of them is written down."""
+        for what in self._engine.doors.waiting.now():
+            logger().warning(f"not waiting any longer for {what}")
         self._engine.stop.set()
         why = f"thread {self._died.thread} died" if self._died else (self._stop.signal if self._stop else "one pass")
         if self._died:
@@ -284,7 +286,7 @@ class Loop:
         return loaded.documents if loaded is not None else {}
 
     def _rescan(self) -> None:
-        old, new = self._loaded, self._engine.load()
+        old, new = self._loaded, self._load()
         self._scan_due = self._clock() + RESCAN
         if self.passes.words_of_operators():
             self._full_due = 0.0
@@ -314,6 +316,16 @@ class Loop:
         self.passes.nudge(now)
         if found.gone or found.settings or found.solved:
             self._full_due = 0.0
+
+    def _load(self) -> Loaded:
+        """The specs as they are now; what was in force when a bug keeps them from being taken together."""
+        try:
+            return self._engine.load()
+        except Exception as error:
+            if self._loaded is None:
+                raise  # there is nothing to go on with
+            logger().critical("the specs cannot be read: what was in force stays", error=str(error), exc_info=True)
+            return self._loaded
 
     def _everything(self) -> None:
         self._full_due = self._clock() + self._interval() * (0.9 + 0.2 * self._random())

@@ -291,7 +291,7 @@ class Passes:
         for change in job.plan.changes:
             key = change.key
             if key in failed:
-                until = self._backoff.failed(key, now, hopeless=not failed[key].retryable)
+                until = self._backoff.failed(key, now, hopeless=not failed[key].retryable, soon=hint.full)
                 self._queue.done(key, until)
                 self._queue.add(key, until)
                 self._show_retry(key, until - now)

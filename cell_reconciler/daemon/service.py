@@ -59,6 +59,7 @@ def run(engine: Engine, options: Options) -> int:
 
 def _start(crew: Crew, workers: Workers, loop: Loop, engine: Engine, tell: Tell, options: Options) -> None:
     engine.doors.progress = workers.progress
+    workers.looked = lambda: engine.doors.waiting.looked
     for number in range(WORKERS):
         crew.start(f"worker-{number + 1}", workers.run, workers.stop)
     if options.once:

@@ -13,11 +13,11 @@ import structlog
 
 from cell_reconciler.daemon.hints import Finished, Job, Tell
 from cell_reconciler.daemon.logs import logger
-from cell_reconciler.errors import CellError
+from cell_reconciler.errors import CellError, of_host
 from cell_reconciler.model.change import Outcome, Plan, Result
 
 WORKERS = 4  # jobs side by side; libvirtd serves 5 requests of one connection at a time
-STUCK = 900.0  # seconds after which a job counts as hung: longer than any graceful stop
+STUCK = 900.0  # seconds after which a job counts as hung
 
 Apply = Callable[[Plan, Callable[[Outcome, Plan], None]], list[Outcome]]
 
@@ -31,6 +31,7 @@ class Workers:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._running: dict[str, float] = {}  # thread → since when it is at its job
         self._further = 0.0  # when a step that takes long last said how far it is
+        self.looked: Callable[[], float] = lambda: 0.0  # set by the service: when one that waits last looked
 
     def submit(self, job: Job) -> None:
         """The job is done as soon as a thread is free."""
@@ -56,9 +57,12 @@ class Workers:
 
     @property
     def hung(self) -> bool:
-        """True when every worker is at its job for longer than any job may take, and none comes further."""
+        """True when every worker is at its job for longer than any job may take, and none comes further.
+
+        What waits for a guest, and sees that it is not there yet, does not hang, however long the guest may take.
+        """
         since = sorted(self._running.values())
-        return len(since) >= WORKERS and time.monotonic() - max(since[-1], self._further) > STUCK
+        return len(since) >= WORKERS and time.monotonic() - max(since[-1], self._further, self.looked()) > STUCK
 
     def _do(self, job: Job) -> Finished:
         try:
@@ -66,6 +70,10 @@ class Workers:
         except CellError as error:
             logger().error("apply failed", error=error.message, advice=error.advice)
             return Finished(job, _all_failed(job.plan, error.message, error.advice, error.retryable))
+        except OSError as error:  # of the state directory: full, read-only, gone
+            message, advice = of_host(error)
+            logger().error("apply failed", error=message, advice=advice)
+            return Finished(job, _all_failed(job.plan, message, advice, True), full=True)
         except Exception as error:  # noqa: BLE001  a bug in one kind must not stop the others; backoff keeps it cold
             logger().error("apply failed", error=traceback.format_exc())
             return Finished(job, _all_failed(job.plan, f"internal error: {type(error).__name__}: {error}", "", True))

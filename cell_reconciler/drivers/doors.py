@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cell_reconciler.drivers.pool_progress import Tell, unheard
+from cell_reconciler.drivers.waiting import Waiting
 from cell_reconciler.model.guest import SEEDS
 from cell_reconciler.model.storage import PoolTarget
 
@@ -52,6 +53,7 @@ class Doors:
         self.libvirt_uri = libvirt_uri
         self.seeds_directory = seeds
         self.writes = Writes()
+        self.waiting = Waiting()
         self.progress: Tell = unheard  # who is told how far a step that takes long has come
         self._pools: dict[PoolTarget, PoolDoor] = {}
         self._promised: dict[PoolTarget, Promised] = {}

@@ -101,6 +101,8 @@ class SeedDoor:
             os.rename(begun, path)
             self._settle()
         except OSError as error:
+            with suppress(OSError):
+                os.unlink(begun)  # what could be written of it: the directory may be full
             raise StepFailed(f"{path}: {error.strerror}", "is the disk full, or the file system read-only?") from error
 
     def remove(self, vm: str, path: str) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from cell_reconciler.kinds import KINDS, kind
+from cell_reconciler.load import internal
 from cell_reconciler.load.envelope import API_VERSION, Envelope, Placement, placement
 from cell_reconciler.load.rules import document_rules, variant_rules
-from cell_reconciler.load.settings import held
+from cell_reconciler.load.settings import held, mentioned
 from cell_reconciler.load.tree import for_host, locate, patches, pointer
 from cell_reconciler.load.yaml_events import Raw, parse
 from cell_reconciler.model.diagnostic import Diagnostic, Position, Severity
@@ -80,6 +81,14 @@ def read(data: bytes, name: str, host: str | None) -> File:
         diagnostics=tuple(sorted({_on_one_line(d) for d in found}, key=_order)),
         documents=len(parsed.documents),
     )
+
+
+def read_safely(data: bytes, name: str, host: str | None) -> File:
+    """``read``, but a bug that the file meets is a finding: it may hold anything, and the other files still count."""
+    try:
+        return read(data, name, host)
+    except Exception as error:  # noqa: BLE001  as above
+        return File(name=name, settings=mentioned(data), diagnostics=(internal.finding(error, Position(name, 1)),))
 
 
 def raw_document(data: bytes, name: str, index: int, host: str) -> Raw | None:

@@ -10,7 +10,7 @@ from cell_reconciler.load.schema import ecma
 from cell_reconciler.load.tree import escape, locate, pointer
 from cell_reconciler.load.yaml_events import Raw
 from cell_reconciler.model.diagnostic import Diagnostic
-from cell_reconciler.model.quantities import Bytes, Cpus, CpuSet, Duration, Mac
+from cell_reconciler.model.quantities import QUANTITY, Bytes, Cpus, CpuSet, Duration, Mac
 from cell_reconciler.model.suggest import did_you_mean
 
 _TYPES = {
@@ -51,16 +51,21 @@ def diagnostics(errors: Iterator[Any], raw: Raw) -> Iterator[Diagnostic]:
     """Every error of jsonschema as one diagnostic of ours (an error of several unknown fields as several)."""
     found = list(errors)
     mistyped = {tuple(error.absolute_path) for error in found if error.validator == "type"}
+    misspelt = {tuple(error.absolute_path) for error in found if error.validator != QUANTITY}
     for error in found:
         path = tuple(error.absolute_path)
         if path in mistyped and error.validator != "type":
             continue  # of the wrong type, so of course it is none of the words either
+        if path in misspelt and error.validator == QUANTITY:
+            continue  # the pattern and the limits say it better
         if error.validator == "additionalProperties":
             yield from _unknown_fields(error, path, raw)
         elif error.validator == "required":
             yield _missing(error, path, raw)
         elif error.validator == "anyOf":
             yield from _alternatives(error, path, raw)
+        elif error.validator == QUANTITY:
+            yield _at(raw, path, "limit", f"{name_of(path)}: {error.message}")
         else:
             yield _value(error, path, raw)
 

@@ -23,7 +23,7 @@ from cell_reconciler.kinds import KINDS, kind
 from cell_reconciler.load.envelope import API_VERSION, Metadata
 from cell_reconciler.model.document import ANNOTATIONS
 from cell_reconciler.model.fields import UNSET, Field, encode, fields_of
-from cell_reconciler.model.quantities import Quantity
+from cell_reconciler.model.quantities import QUANTITY, Quantity
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 Schema = dict[str, Any]
@@ -82,7 +82,8 @@ class Generator:
             extra = {k: v for k, v in (kind.extra_json_schema or {}).items() if k in ("description", "examples")}
             return self.of(kind.type) | extra
         if isinstance(kind, mi.CustomType) and issubclass(kind.cls, Quantity):
-            return kind.cls.schema | {"pattern": ecma(kind.cls.schema["pattern"])}
+            pattern = ecma(kind.cls.schema["pattern"])
+            return kind.cls.schema | {"pattern": pattern, QUANTITY: kind.cls.__name__}
         if isinstance(kind, mi.EnumType):
             return {"type": "string", "enum": [member.value for member in kind.cls]}
         if isinstance(kind, mi.LiteralType):

@@ -25,8 +25,13 @@ def held(data: bytes, parsed: Parsed, host: str | None) -> frozenset[str]:
     """The kinds of settings documents for this host that a file has or, as far as it can be read, may have."""
     found = {kind for raw in parsed.documents if (kind := _kind(raw.value, host)) is not None}
     if parsed.errors:  # what comes after the error was not read
-        found |= {kind for kind in SETTINGS if re.search(rb"\bkind\b\W*" + kind.encode() + rb"\b", data)}
+        found |= mentioned(data)
     return frozenset(found)
+
+
+def mentioned(data: bytes) -> frozenset[str]:
+    """The kinds of settings documents that a file may have which was not read."""
+    return frozenset(kind for kind in SETTINGS if re.search(rb"\bkind\b\W*" + kind.encode() + rb"\b", data))
 
 
 def declared(keys: Iterable[Key], host: str) -> set[str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from cell_reconciler.load import source
 from cell_reconciler.load.clashes import Clashes, clashes
-from cell_reconciler.load.documents import Entry, File, raw_document, read
+from cell_reconciler.load.documents import Entry, File, raw_document, read_safely
 from cell_reconciler.load.settings import SETTINGS, declared, known
 from cell_reconciler.load.together import Missing, Together, declared_twice, judge_missing, labels_of, together
 from cell_reconciler.load.tree import locate as locate_in
@@ -79,6 +79,7 @@ class Specs:
         same = last is not None and not changed and last.scan_findings == found.diagnostics
         if last is not None and same and self._judge(last, live) == last.judged:
             return last.loaded
+        self._last = None  # should a bug end this, the next scan does not take the last result for that of now
         self._last = self._combine(found, live)
         return self._last.loaded
 
@@ -133,7 +134,7 @@ class Specs:
             known.path = path or ""
             return False
         self._known[name] = _Known(
-            None, digest, read(data, name, self.host), path or "", data if path is None else None
+            None, digest, read_safely(data, name, self.host), path or "", data if path is None else None
         )
         return True
 

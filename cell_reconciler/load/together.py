@@ -12,6 +12,7 @@ import msgspec
 
 from cell_reconciler.kinds import KINDS, kind
 from cell_reconciler.kinds.contract import Problem, Reference
+from cell_reconciler.load import internal
 from cell_reconciler.load.documents import Entry
 from cell_reconciler.model.diagnostic import Diagnostic, Position, Severity
 from cell_reconciler.model.document import Document
@@ -150,7 +151,12 @@ def _only_one(kind_name: str, first: Mapping[Key, Document], result: Together) -
 
 
 def _check(document: Document, documents: Mapping[Key, Document], result: Together, locate: Locate) -> None:
-    problems = list(kind(document.key.kind).check(document, documents))
+    try:
+        problems = list(kind(document.key.kind).check(document, documents))
+    except Exception as error:  # noqa: BLE001  a bug that one document meets must not hold up the others
+        result.diagnostics.append(internal.finding(error, document.position))
+        result.wrong[document.key] = document
+        return
     for problem in problems:
         result.diagnostics.append(as_diagnostic(problem, document, locate))
         if problem.severity == Severity.ERROR:

@@ -278,7 +278,7 @@ class _Document:
         if not -(1 << 63) <= number < 1 << 63:
             short = text if len(text) < 40 else text[:37] + "..."
             self.note(mark, "number", f"{short} does not fit in 64 bits", "quote it if it is a text")
-            return 0
+            return -(1 << 63) if text.startswith("-") else (1 << 63) - 1  # so that no limit says something else
         return number
 
     def _quoted(self, text: str, style: str, mark: Any) -> None:

@@ -118,7 +118,7 @@ def given_paths(value: Any, prefix: str = "") -> Iterator[str]:
 def decode(kind: type, value: Any) -> Any:
     """msgspec ``dec_hook``: quantities from their text. Raises ValueError with the rule."""
     if issubclass(kind, Quantity):
-        return kind.parse(value)  # type: ignore[attr-defined]
+        return kind.parse(value)
     raise TypeError(f"no way to read a {kind.__name__}")
 
 

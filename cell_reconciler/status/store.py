@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
-from cell_reconciler.errors import CellError
+from cell_reconciler.errors import CellError, about
 from cell_reconciler.model.diagnostic import Diagnostic
 from cell_reconciler.model.key import Key
 from cell_reconciler.status.records import Event, HistoryEntry, ResourceStatus, SuspensionRecord
@@ -159,7 +159,7 @@ class StatusStore:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         temporary = path.with_name(f".tmp-{os.getpid()}-{threading.get_ident()}")
         try:
-            with temporary.open("wb") as file:
+            with about(path), temporary.open("wb") as file:
                 os.fchmod(file.fileno(), 0o644)
                 file.write(data)
             os.replace(temporary, path)
@@ -173,7 +173,7 @@ class StatusStore:
             return
         with self._lock:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-            with path.open("ab") as file:
+            with about(path), path.open("ab") as file:
                 file.write(data)
                 size = file.tell()
             if size > MAX_LINES * 200:

@@ -274,6 +274,19 @@ def test_an_interrupted_pass_is_told(site: Site) -> None:
     assert "interrupted during: make directory /p" in site.err
 
 
+def test_apply_says_what_it_did_though_it_cannot_be_written_down(site: Site) -> None:
+    events = site.root / "state" / "events.jsonl"
+    events.parent.mkdir()
+    events.symlink_to("/dev/full")
+    assert site("apply") == exits.FAILED
+    assert "2 done, 0 failed; 2 writing calls" in site.out
+    advice = f"make room on the file system that has it: df -h {events}"
+    assert site.err == f"error: {events}: No space left on device\n  {advice}\n"
+    events.unlink()
+    assert site("apply") == exits.OK
+    assert "0 done, 0 failed; 0 writing calls" in site.out
+
+
 def test_describe(site: Site) -> None:
     assert site("describe", "volume/root-01") == exits.OK
     assert "size: 8MiB" in site.out

@@ -11,6 +11,7 @@ from cell_reconciler.drivers.pools import PoolDoor
 from cell_reconciler.errors import Refused
 from cell_reconciler.kinds.volume.notes import restored
 from cell_reconciler.model.live import Trashed
+from cell_reconciler.model.quantities import Duration
 from tests.ceph_cluster import ceph_fixture  # noqa: F401  # a fixture
 from tests.contract.test_pools import (
     MIB,
@@ -47,6 +48,11 @@ def test_what_lies_there_is_told_in_the_observation(backend: Backend, door: Pool
     assert writes.total == before
     thrown_away(backend, door)
     assert len({e.id for e in door.observe()[0].trash} | thrown) == 2, "each time has a place of its own"
+
+
+def test_the_longest_time_that_a_document_may_say_is_kept(backend: Backend, door: PoolDoor) -> None:
+    entry = thrown_away(backend, door, seconds=Duration.parse("10000d"))
+    assert datetime.fromisoformat(entry.until) - datetime.fromisoformat(entry.at) == timedelta(days=10_000)
 
 
 def test_restored_with_its_data_and_as_ours(backend: Backend, door: PoolDoor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cell_reconciler.daemon.backoff import CAP, Backoff
+from cell_reconciler.daemon.backoff import CAP, SOON, Backoff
 from cell_reconciler.model.key import Key
 
 A, B = Key("Bridge", "a"), Key("Bridge", "b")
@@ -25,6 +25,13 @@ def test_reset_starts_again_and_keys_do_not_mix() -> None:
     assert backoff.not_before(A) == 0.0
     assert backoff.failures(A) == 0
     assert backoff.failed(A, 100.0) == 101.0
+
+
+def test_what_waits_for_room_on_a_disk_is_tried_soon_whatever_failed_before() -> None:
+    backoff = Backoff(jitter=lambda: 1.0)
+    assert [backoff.failed(A, 0.0, soon=True) for _ in range(6)] == [1, 2, 4, 8, SOON, SOON]
+    assert backoff.not_before(A) == SOON
+    assert backoff.failed(A, 0.0) == 64
 
 
 def test_hopeless_is_tried_as_rarely_as_possible() -> None:

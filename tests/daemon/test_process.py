@@ -105,6 +105,56 @@ def test_life_as_systemd_sees_it(process: Process) -> None:
     assert process.lines()[-1]["event"] == "stopped"
 
 
+def test_a_file_with_too_much_in_it_is_a_finding_and_hurts_nobody(process: Process) -> None:
+    process.told("READY=1")
+    (process.specs / "bad.yaml").write_text(
+        "apiVersion: cell/v1\nkind: Volume\nmetadata: {name: a}\n"
+        f"spec: {{pool: p, size: 1GiB, trashFor: {'9' * 400}s}}\n"
+    )
+    [said] = _said(process, "bad.yaml:4:")
+    assert "error [limit] trashFor: '999" in said["event"]
+    process.told("WATCHDOG=1", seconds=2)
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(10) == 0
+
+
+STAYS = "the specs cannot be read: what was in force stays"
+BUG = """
+from cell_reconciler.kinds.host import HostKind
+def references(self, doc, documents):
+    if doc.key.name == "bad":
+        raise RuntimeError("a bug")
+    return ()
+HostKind.references = references
+"""
+
+
+def test_a_bug_that_the_specs_meet_together_keeps_what_is_in_force(tmp_path: Path) -> None:
+    process = Process(tmp_path, before=BUG, watchdog=1.2)
+    try:
+        process.told("READY=1")
+        bad = process.specs / "bad.yaml"
+        bad.write_text("apiVersion: cell/v1\nkind: Host\nmetadata: {name: bad}\nspec: {}\n")
+        _said(process, STAYS)
+        process.process.send_signal(signal.SIGHUP)
+        assert {line["error"] for line in _said(process, STAYS, 2)} == {"a bug"}, "it is not forgotten at the next look"
+        process.told("WATCHDOG=1", seconds=2)
+        bad.write_text("apiVersion: cell/v1\nkind: Host\nmetadata: {name: h1}\nspec: {}\n")
+        assert _said(process, "specs changed")[0]["changed"] == 1
+    finally:
+        process.end()
+
+
+def _said(process: Process, event: str, count: int = 1) -> list[dict[str, Any]]:
+    """The lines of the log with this in their event, as soon as there are so many."""
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
+        if len(found := [line for line in process.lines() if event in line["event"]]) >= count:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{event} was not said {count} times; the log: {process.log.read_text()}")
+
+
 def test_a_frozen_loop_feeds_no_watchdog(process: Process) -> None:
     process.told("READY=1")
     process.process.send_signal(signal.SIGSTOP)

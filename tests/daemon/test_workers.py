@@ -9,6 +9,7 @@ import pytest
 from cell_reconciler.daemon import workers as module
 from cell_reconciler.daemon.hints import Job
 from cell_reconciler.daemon.workers import WORKERS, Workers
+from cell_reconciler.drivers.waiting import Waiting
 from cell_reconciler.model.change import Plan
 
 
@@ -30,6 +31,12 @@ def test_what_says_how_far_it_is_does_not_hang(monkeypatch: pytest.MonkeyPatch) 
     threading.Event().wait(0.4)
     assert crew.hung
     crew.progress("volume demo: 1 of 2 MiB (50 %)")
+    assert not crew.hung
+    threading.Event().wait(0.4)
+    assert crew.hung
+    waiting = Waiting()
+    crew.looked = lambda: waiting.looked
+    assert not waiting.until(lambda: False, 0, "a guest that takes longer than any other job may")
     assert not crew.hung
     threading.Event().wait(0.4)
     assert crew.hung

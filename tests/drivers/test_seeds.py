@@ -18,6 +18,7 @@ from cell_reconciler.drivers.doors import Writes
 from cell_reconciler.drivers.seeds import SeedDoor
 from cell_reconciler.errors import StepFailed
 from cell_reconciler.model.guest import META, NETWORK, USER, SeedTarget, Text
+from tests.limited import file_size
 
 _texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=5000)
 _files = st.fixed_dictionaries({USER: _texts, META: _texts}, optional={NETWORK: _texts})
@@ -112,6 +113,12 @@ def test_what_a_killed_run_began_is_seen_and_replaced(door: SeedDoor, monkeypatc
     assert not door.holds(path, target())
     door.keep(path, target())
     assert door.images("web") == (path,)
+
+
+def test_a_disk_that_is_full_keeps_no_part_of_an_image(door: SeedDoor) -> None:
+    with file_size(1000), pytest.raises(StepFailed, match=r"web\.1\.iso: File too large"):
+        door.keep(f"{door.directory}/web.1.iso", target())
+    assert os.listdir(door.directory) == []
 
 
 def _killed(*_: object) -> None:

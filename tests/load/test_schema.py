@@ -107,6 +107,7 @@ def test_the_example_of_each_page_is_nearly_complete() -> None:
 WRONG = st.sampled_from(
     [None, True, 0, 1, -1, 1.0, 1.5, 2**40, "", "x", "8GiB", "8GB", "60s", "52:54:00:10:20:30", "a\n", "8GiB\n"]
 )
+WRONG |= st.sampled_from(["9" * 5000 + "s", "9" * 5000 + "GiB", "9" * 5000 + "m", "3-1", 1.2345, 1e-7, 1e280])
 WRONG |= st.sampled_from([[], {}, [1], ["a", "a"], {"a": 1}, {"name": "x"}, "virtio", "10.0.0.1/24", "a" * 70])
 
 

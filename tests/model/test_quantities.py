@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,3 +110,20 @@ def test_sets_of_cpus_read_back(numbers: set[int]) -> None:
 def test_what_is_no_set_of_cpus_is_refused(given: str | int) -> None:
     with pytest.raises(ValueError, match=r"set of CPUs|no range|names no CPU"):
         CpuSet.parse(given)
+
+
+@pytest.mark.parametrize(
+    ("kind", "most", "more"),
+    [(Bytes, "8191PiB", "8192PiB"), (Duration, "10000d", "240001h"), (Cpus, "16384", "16384001m")],
+)
+def test_there_may_be_only_so_much(kind: type[Bytes | Duration | Cpus], most: str, more: str) -> None:
+    assert kind.parse(most).to_text() == most
+    for text in (more, "9" * 400 + more[-1], "9" * 5000 + more.lstrip("0123456789")):
+        with pytest.raises(ValueError, match=f"is more than {most}"):
+            kind.parse(text)
+
+
+def test_the_longest_duration_fits_whoever_takes_one() -> None:
+    longest = Duration.parse("10000d")
+    assert datetime.now(UTC) + timedelta(seconds=longest) < datetime.fromtimestamp(2**32, UTC), "a time of Ceph"
+    assert longest < threading.TIMEOUT_MAX

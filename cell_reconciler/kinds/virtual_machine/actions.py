@@ -26,8 +26,6 @@ from cell_reconciler.model.live import Domain
 from cell_reconciler.model.mark import Mark
 from cell_reconciler.model.storage import DiskSource
 
-_POLL = 0.25  # seconds between two looks at a domain that shuts down
-
 
 def active(domain: Domain | None) -> bool:
     return domain is not None and domain.active is not None
@@ -260,11 +258,9 @@ class Stop(msgspec.Struct, frozen=True):
 
     def _off(self, doors: Any, end: float) -> bool:
         """Wait until the domain is off; False when it is still on at ``end``."""
-        while not self.done(doors):
-            if time.monotonic() >= end:
-                return False
-            time.sleep(_POLL)
-        return True
+        what = f"VM {self.name}, which was asked to shut down"
+        off: bool = doors.waiting.until(lambda: self.done(doors), end - time.monotonic(), what)
+        return off
 
 
 class Undefine(msgspec.Struct, frozen=True):

@@ -6,7 +6,6 @@ interface. A VM that went off meanwhile needs none of it: it starts as it is def
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
@@ -24,7 +23,6 @@ from cell_reconciler.model.live import Domain
 from cell_reconciler.model.node import Load
 
 _RELEASE = 20.0  # s that a guest has to let a device go; libvirt itself waits 5 s and says nothing then
-_POLL = 0.25  # s
 
 
 def _element(text: str | None, handle: str | None = None, *, alias: str | None = None) -> Any:
@@ -221,14 +219,12 @@ class Unplug(LiveAction, frozen=True):
     def do(self, doors: Any) -> None:
         for element in self.going(doors):
             doors.libvirt.detach_device(self.name, xml.text(element))
-        end = time.monotonic() + _RELEASE
-        while not self.done(doors):
-            if time.monotonic() >= end:
-                raise StepFailed(
-                    f"the guest of VM {self.name} did not release {self.device_name} within {_RELEASE:g} s",
-                    "is it in use there, or the guest not up yet? It goes at the next start at the latest",
-                )
-            time.sleep(_POLL)
+        what = f"the guest of VM {self.name}, which was asked to release {self.device_name}"
+        if not doors.waiting.until(lambda: self.done(doors), _RELEASE, what):
+            raise StepFailed(
+                f"the guest of VM {self.name} did not release {self.device_name} within {_RELEASE:g} s",
+                "is it in use there, or the guest not up yet? It goes at the next start at the latest",
+            )
 
     def going(self, doors: Any) -> list[Any]:
         """What is taken out."""

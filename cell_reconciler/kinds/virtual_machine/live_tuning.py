@@ -7,7 +7,6 @@ VM has from others counts as well, and a growth that was interrupted is made goo
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +24,6 @@ from cell_reconciler.model.quantities import Bytes, CpuSet
 
 _GIVES = 3.0  # s that a guest with a balloon driver needs to give memory; one without never does
 _TAKES = 20.0  # s that a guest has to take back what it gave
-_POLL = 0.1  # s
 _PIN = re.compile(r"spec\.cpu\.pinning\.(\w+)(?:\[(\d+)\])?")
 _THREADS = {"vcpus": "vcpu ", "emulator": "emulator", "ioThreads": "iothread "}
 
@@ -119,11 +117,9 @@ class Balloon(LiveAction, frozen=True):
         doors.libvirt.tuning.set_balloon(self.name, target // 1024)
         note = raw.note._replace(taken=int(raw.spec.memory.guest) - target)
         doors.libvirt.tuning.set_note(self.name, metadata.text(note), NAMESPACE)
-        begin = time.monotonic()
-        while (has := self._has(doors)) != target:
-            if time.monotonic() - begin > (_GIVES if has > target else _TAKES):
-                break
-            time.sleep(_POLL)
+        patience = _GIVES if self._has(doors) > target else _TAKES
+        what = f"the guest of VM {self.name}, which was asked to have {Bytes(target).to_text()} of memory"
+        doors.waiting.until(lambda: self._has(doors) == target, patience, what)
 
     def _target(self, domain: Domain) -> int:
         total = int(observe.parsed(domain.active or "").spec.memory.guest)
