@@ -234,3 +234,11 @@ def test_an_address_of_ours_on_a_nic_is_no_reason_once_it_moved() -> None:
     addressed(at, "eno1", "10.0.0.1/24")
     apply(at, document("Bond/bond0", {"members": ["eno1"], "addresses": ["10.0.0.1/24"]}))
     assert link(at, "eno1").master is None, "a bond without any member that is free is not made"
+
+
+def test_what_is_below_a_vlan_of_others_comes_up_before_it_is_a_port() -> None:
+    at = host()
+    at.doors.netlink.set_link("eno1", up=False)
+    at.doors.netlink.create_link("storage", "vlan", parent="eno1", group=0, data={"vlan_id": 5})
+    assert apply(at, document("Bridge/br0", {"uplink": "storage"})) == []
+    assert (link(at, "eno1").up, link(at, "storage").up, link(at, "storage").master) == (True, True, "br0")

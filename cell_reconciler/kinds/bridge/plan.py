@@ -251,6 +251,8 @@ def _bring_in(steps: Steps, doc: Document, way_out: Uplink, world: World) -> Non
             steps.add("vlan.create", text, _device(doc, way_out, adopt=doc.adopts and link.group == 0))
         if spec.mtu is not UNSET and link.mtu != spec.mtu:
             steps.add("vlan.mtu", f"set the MTU of {port} to {spec.mtu}", SetLink(name=port, mtu=spec.mtu))
+    elif below is not None and below.kind == "vlan" and declared_uplink(doc, world.documents) is None:
+        _bring_below_up(steps, world.live.links.get(below.parent or ""), world)
     harm = NO_HARM
     if way_out.moves:
         harm = (Risk.CUTS_MANAGEMENT, f"moves {', '.join(way_out.moves)} and its routes from {port} to {name}")
