@@ -20,10 +20,15 @@ from cell_reconciler.model.fields import UNSET
 from cell_reconciler.model.key import Key
 
 
+def cluster(documents: Mapping[Key, Document]) -> Any:
+    """The spec of the Cluster document that counts here; None without one."""
+    return next((doc.spec for key, doc in documents.items() if key.kind == "Cluster"), None)
+
+
 def of(documents: Mapping[Key, Document]) -> Any:
-    """``spec.cpuBaseline`` of the Cluster document that counts here; None without one."""
-    doc = next((doc for key, doc in documents.items() if key.kind == "Cluster"), None)
-    return None if doc is None or doc.spec.cpu_baseline is UNSET else doc.spec.cpu_baseline
+    """Its ``cpuBaseline``; None without one."""
+    spec = cluster(documents)
+    return None if spec is None or spec.cpu_baseline is UNSET else spec.cpu_baseline
 
 
 def resolved(spec: VirtualMachineSpec, documents: Mapping[Key, Document]) -> VirtualMachineSpec:

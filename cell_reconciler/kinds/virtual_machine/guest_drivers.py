@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from cell_reconciler.kinds.contract import World
-from cell_reconciler.kinds.virtual_machine import guest_os, observe, resolve
+from cell_reconciler.kinds.virtual_machine import baseline, guest_os, observe, resolve
 from cell_reconciler.kinds.virtual_machine.rules_devices import MOST_IDE, on_ide
 from cell_reconciler.kinds.virtual_machine.spec import Cdrom, DiskBus, VirtualMachineSpec
 from cell_reconciler.kinds.virtual_machine.spec.disk import CdromBus
@@ -29,16 +29,19 @@ DRIVE_PATH = f"spec.cdroms[{DRIVE}]"
 def wanted(spec: VirtualMachineSpec) -> bool:
     """Has the VM a device that its guest finds only with drivers from elsewhere?"""
     guest = guest_os.of(spec)
-    virtio = any(disk.bus in (DiskBus.VIRTIO, DiskBus.SCSI) for disk in spec.disks)
-    virtio = virtio or any(nic.model == NicModel.VIRTIO for nic in spec.interfaces)
-    return virtio and guest is not None and guest.family == guest_os.WINDOWS
+    if guest is None or guest.family != guest_os.WINDOWS:
+        return False
+    disks = any(disk.bus in (DiskBus.VIRTIO, DiskBus.SCSI) for disk in spec.disks)
+    return disks or any(nic.model == NicModel.VIRTIO for nic in spec.interfaces)
 
 
 def offered(doc: Document, documents: Mapping[Key, Document]) -> str | None:
     """The image in the drive that a VM gets beside those of its document; None when it gets none."""
     spec: VirtualMachineSpec = doc.spec
-    cluster = next((other.spec for key, other in documents.items() if key.kind == "Cluster"), None)
-    if cluster is None or cluster.driver_images.windows is UNSET or doc.adopts or not wanted(spec):
+    if doc.adopts or not wanted(spec):  # before the search for a document: each VM of a pass asks several times
+        return None
+    cluster = baseline.cluster(documents)
+    if cluster is None or cluster.driver_images.windows is UNSET:
         return None
     path = str(cluster.driver_images.windows)
     devices: tuple[Any, ...] = (*spec.disks, *spec.cdroms, *spec.interfaces, *spec.host_devices)
