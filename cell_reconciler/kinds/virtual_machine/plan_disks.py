@@ -67,12 +67,14 @@ def foreign(doc: Document, domain: Domain, found: differ.Differences, world: Wor
         return
     raw = observe.parsed(domain.inactive)
     names = observe.names_of(raw, differ.known(doc, world))
+    mark = raw.note.mark
+    ours = mark is not None and not mark.adopted
     for disk, source in raw.sources.items():
         name = names.get(disk, disk)
         paths = {f"spec.disks[{name}].{word}" for word in ("volume", "source")}
-        mark = raw.note.mark
-        ours = mark is not None and not mark.adopted
-        if source.foreign and (paths | ({f"spec.disks[{name}]"} if ours else set())) & found.define.keys():
+        if ours:
+            paths.add(f"spec.disks[{name}]")
+        if source.foreign and paths & found.define.keys():
             yield Refusal(
                 reason="Format",
                 message=f"disk {name} is {source.text}, and what a document declares is RAW",
